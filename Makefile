@@ -1,0 +1,51 @@
+# holdstill: «make demo» shows it, «make test» tests it; both set up what they need.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: demo test check model lab lab-shell bench docs lock clean packages
+
+demo: $(READY) packages
+	$(PYTHON) contrib/demo/demo.py
+
+test: $(READY) packages check
+	$(PYTHON) -m pytest tests
+
+check: $(READY)
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+model: $(READY)
+	$(PYTHON) -m pytest tests/model
+
+lab: $(READY) packages
+	$(PYTHON) -m pytest tests/lab
+
+lab-shell: $(READY) packages
+	$(PYTHON) tests/lab/shell.py
+
+bench: $(READY)
+	$(PYTHON) tests/bench/bench.py
+
+docs: $(READY)
+	$(PYTHON) docs/generate.py
+
+lock: $(READY)
+	$(VENV)/bin/pip install --upgrade --editable '.[dev]'
+	{ echo "# The versions that the tests run with; «make lock» writes them anew."; \
+	  $(VENV)/bin/pip freeze --exclude-editable; } > tests/constraints.txt
+
+packages:
+	@sh .ci/packages
+
+$(READY): pyproject.toml tests/constraints.txt framework/holdstill/__init__.py
+	@sh .ci/packages python3-venv
+	python3 -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint tests/constraints.txt --editable '.[dev]'
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

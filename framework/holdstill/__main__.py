@@ -1,0 +1,5 @@
+"""``python -m holdstill``."""
+
+from holdstill.cli import main
+
+main()

@@ -1,0 +1,149 @@
+"""The group of all subcommands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from holdstill import __version__
+from holdstill.errors import ConfigError, ExitCode, HoldstillError, RunInterrupted
+from holdstill.text import nearest, one_line
+from holdstill.words import Places
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+COMMANDS = {
+    "run": "Do a whole job: hold, back up, let go, verify.",
+    "pre": "Hold and open a job's guests, for a backup that somebody else makes.",
+    "post": "Let go of what «pre» holds.",
+    "held": "List what is held, with the commands that let go of it by hand.",
+    "recover": "Finish what dead runs left.",
+    "check": "Validate the configuration, and look at every step of every job.",
+    "plan": "Print the commands that a job would run; change nothing.",
+    "plugins": "List the plugins of this host.",
+    "schema": "Print the JSON Schema of the configuration, for editors.",
+}
+
+
+class Commands(click.Group):
+    """Subcommands, each imported when it is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give the names, in the order of use."""
+        del ctx
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a subcommand."""
+        if cmd_name not in COMMANDS:
+            ctx.fail(f"There is no command {cmd_name!r}{nearest(cmd_name, COMMANDS)}.")
+        module = importlib.import_module(f"holdstill.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the subcommands without importing them."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _path(name: str, what: str, default: Path) -> Callable[[F], F]:
+    return click.option(
+        f"--{name}",
+        type=click.Path(path_type=Path, resolve_path=True),
+        default=default,
+        envvar=f"HOLDSTILL_{name.upper()}",
+        show_default=True,
+        show_envvar=True,
+        metavar="PATH",
+        help=what,
+    )
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@_path("config", "The configuration: a YAML file, or a folder of them.", Places().config)
+@_path("state", "Where journals and locks are kept.", Places().state)
+@_path("trees", "Where guests' files appear, as JOB/GUEST.", Places().trees)
+@_path("plugins", "The site's single-file plugins.", Places().plugins)
+@click.version_option(__version__, message="holdstill %(version)s")
+@click.pass_context
+def app(ctx: click.Context, /, **paths: Path) -> None:
+    """Hold guests still while a backup reads them, and always let go again.
+
+    Exit codes follow sysexits.h; 79: the backup failed, 80: its verification failed, 81: something is
+    still held. «holdstill COMMAND --help» tells more.
+    """
+    ctx.obj = Places(**paths)
+    os.umask(0o022)
+    os.chdir("/")
+
+
+def call(arguments: Sequence[str]) -> int:
+    """Run the command line; give the exit code. Every failure is a sentence on standard error."""
+    try:
+        code = app.main(list(arguments), prog_name="holdstill", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        code = ExitCode.USAGE
+    except click.ClickException as error:
+        where = (
+            f" Try «{error.ctx.command_path} --help»."
+            if isinstance(error, click.UsageError) and error.ctx
+            else ""
+        )
+        code = fail(f"{error.format_message()}{where}", ExitCode.USAGE)
+    except (click.Abort, RunInterrupted) as error:
+        number = error.signal_number if isinstance(error, RunInterrupted) else 2
+        code = fail("stopped.", 128 + number)
+    except ConfigError as error:
+        code = _complain(error)
+    except HoldstillError as error:
+        code = fail(str(error), error.code)
+    except Exception as error:
+        code = _defect(error)
+    return _finished(code or 0)
+
+
+def fail(sentence: str, code: int) -> int:
+    """Print one line on standard error; give the exit code."""
+    with suppress(OSError, ValueError):
+        click.echo(f"holdstill: {one_line(sentence)}", err=True)
+    return code
+
+
+def _complain(error: ConfigError) -> int:
+    """Say all that is wrong to a person, a line each; to a program, in one line, as callers of hooks want it."""
+    with suppress(OSError, ValueError):
+        if sys.stderr and sys.stderr.isatty():
+            for complaint in error.complaints:
+                click.echo(complaint, err=True)
+            return error.code
+    return fail("; ".join(error.complaints), error.code)
+
+
+def _defect(error: Exception) -> int:
+    import structlog
+
+    structlog.get_logger().exception("a defect")
+    return fail(
+        f"A defect in holdstill ({type(error).__name__}: {error}). The log has the traceback; please report it.",
+        ExitCode.BUG,
+    )
+
+
+def _finished(code: int) -> int:
+    """Flush what is printed; a reader that is gone does not change how we ended."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        with suppress(OSError, ValueError, AttributeError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code

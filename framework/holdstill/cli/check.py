@@ -1,0 +1,54 @@
+"""``holdstill check [JOB]``."""
+
+from __future__ import annotations
+
+import click
+
+from holdstill.cli.common import json_option, print_json, site
+from holdstill.config.load import load
+from holdstill.errors import ConfigError, ExitCode
+from holdstill.run.plan import pretend
+from holdstill.run.prepare import complaints_of
+from holdstill.run.start import Site, new_info, resolve
+from holdstill.words import Complaint, Places
+
+
+@click.command("check")
+@click.argument("job", required=False)
+@json_option
+@click.pass_obj
+def command(places: Places, job: str | None, as_json: bool) -> int:
+    """Validate the configuration, and look at every step of JOB, or of all jobs. Changes nothing."""
+    here = site(places, log_to="terminal", level="error")
+    names = [job] if job else list(load(places.config)[0].jobs)
+    found: dict[str, list[Complaint]] = {}
+    wrong: list[str] = []
+    for name in names:
+        try:
+            found[name] = _look(here, name)
+        except ConfigError as error:
+            wrong += [complaint for complaint in error.complaints if complaint not in wrong]
+    if not names:
+        wrong.append(f"{places.config}: there are no jobs in this configuration")
+    _tell(found, wrong, as_json=as_json)
+    if wrong:
+        return ExitCode.CONFIG
+    return next((complaint.code for complaints in found.values() for complaint in complaints), ExitCode.OK)
+
+
+def _look(here: Site, name: str) -> list[Complaint]:
+    info = new_info(here, name)
+    return complaints_of(pretend(here, info, resolve(here, info)))
+
+
+def _tell(found: dict[str, list[Complaint]], wrong: list[str], *, as_json: bool) -> None:
+    if as_json:
+        print_json({"configuration": wrong, "jobs": found})
+        return
+    for sentence in wrong:
+        click.echo(sentence, err=True)
+    for name, complaints in found.items():
+        for complaint in complaints:
+            click.echo(f"{name}: {complaint.sentence}", err=True)
+        if not complaints:
+            click.echo(f"{name}: ready")

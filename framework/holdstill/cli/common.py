@@ -1,0 +1,89 @@
+"""What several subcommands share."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import click
+
+from holdstill import log
+from holdstill.host.interruption import Interruption
+from holdstill.host.real import RealHost
+from holdstill.log import Sink, syslog
+from holdstill.log.screen import Screen
+from holdstill.run.outcome import Outcome
+from holdstill.run.start import Site, registry
+from holdstill.words import Places
+
+F = TypeVar("F", bound=Any)
+
+
+def json_option(function: F) -> F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")(function)
+
+
+def log_options(function: F) -> F:
+    """Add ``--log`` and ``--verbose``."""
+    function = click.option("-v", "--verbose", is_flag=True, help="Log every command; to the terminal, too.")(
+        function
+    )
+    return click.option(
+        "--log",
+        "log_to",
+        type=click.Choice(["auto", "terminal", "syslog", "both"]),
+        default="auto",
+        show_default=True,
+        help="Where events go: a person's terminal, or syslog (the systemd journal) when there is none.",
+    )(function)
+
+
+def session_option(function: F) -> F:
+    """Add ``--session``."""
+    return click.option(
+        "--session",
+        default="default",
+        show_default=True,
+        envvar="HOLDSTILL_SESSION",
+        metavar="KEY",
+        help="What the caller knows its hold by, such as a job's id.",
+    )(function)
+
+
+def site(
+    places: Places, *, log_to: str = "auto", verbose: bool = False, quiet: bool = False, level: str = "info"
+) -> Site:
+    """Set up logging, signals and plugins. ``quiet``: with no wish of the user's, nothing on the terminal."""
+    screen = Screen()
+    sinks = _sinks(screen, log_to, verbose=verbose, quiet=quiet)
+    log.configure(sinks, level="debug" if verbose else level)
+    interruption = Interruption()
+    interruption.listen()
+    return Site(
+        places=places,
+        host=RealHost(interruption),
+        plugins=registry(places),
+        interruption=interruption,
+        progress=screen if screen in sinks and log.stderr_is_terminal() else None,
+    )
+
+
+def _sinks(screen: Screen, log_to: str, *, verbose: bool, quiet: bool) -> list[Sink]:
+    if log_to == "auto":
+        log_to = "both" if verbose else "syslog" if quiet or not log.stderr_is_terminal() else "terminal"
+    machines = syslog.sink() if log_to in {"syslog", "both"} else None
+    return [*([screen] if log_to in {"terminal", "both"} else []), *([machines] if machines else [])]
+
+
+def print_json(value: object) -> None:
+    """Print a value as JSON on standard output."""
+    import msgspec
+
+    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def result(outcome: Outcome) -> dict[str, object]:
+    """Give an outcome for programs, with its verdict and its exit code."""
+    import msgspec
+
+    return {"ok": outcome.ok, "code": int(outcome.code), **msgspec.to_builtins(outcome)}

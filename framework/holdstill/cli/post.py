@@ -1,0 +1,39 @@
+"""``holdstill post JOB``."""
+
+from __future__ import annotations
+
+import click
+
+from holdstill.cli.app import fail
+from holdstill.cli.common import json_option, log_options, print_json, result, session_option, site
+from holdstill.errors import ExitCode
+from holdstill.run.recover import post
+from holdstill.words import Places
+
+
+@click.command("post")
+@click.argument("job")
+@session_option
+@click.option("--strict", is_flag=True, help="Exit with 81 if something is still held, rather than with 0.")
+@log_options
+@json_option
+@click.pass_obj
+def command(
+    places: Places, job: str, session: str, strict: bool, log_to: str, verbose: bool, as_json: bool
+) -> int:
+    """Let go of what «holdstill pre JOB» holds. Nothing held: nothing to do, with success.
+
+    A hold that did not last to the end (a snapshot that overflowed) fails with 79: the backup read garbage.
+    What cannot be let go of does not spoil a good backup: it is logged, «held» shows it, «recover» and every
+    later run try again; --strict makes it a failure here, too.
+    """
+    here = site(places, log_to=log_to, verbose=verbose, quiet=True)
+    outcomes = post(here, job, session)
+    if as_json:
+        print_json([result(outcome) for outcome in outcomes])
+    for outcome in outcomes:
+        if outcome.failures:
+            return fail(outcome.sentence, outcome.failures[0].code)
+        if outcome.still_held and strict:
+            return fail(outcome.sentence, ExitCode.STILL_HELD)
+    return 0

@@ -1,0 +1,76 @@
+"""Read the configuration's files."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from pathlib import Path
+
+from holdstill.config.complaints import Complaints
+from holdstill.config.document import Document
+from holdstill.config.model import Config
+from holdstill.config.typed import Typist
+from holdstill.errors import ExitCode, HoldstillError, NotFoundError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+"Names of jobs and guests: they become names of folders and of logical volumes."
+
+
+class NoConfigError(NotFoundError):
+    """There is no configuration where it was looked for."""
+
+    code = ExitCode.CONFIG
+
+
+def config_files(place: Path) -> list[Path]:
+    """Give the files of a configuration: one file, or the ``*.yaml`` of a folder in order of name.
+
+    Raises NoConfigError if there is none.
+    """
+    try:
+        files = sorted(place.glob("*.yaml")) if place.is_dir() else [place]
+        if files and files[0].exists():
+            return files
+    except OSError as error:
+        raise HoldstillError(f"{place} cannot be read: {error.strerror}.") from None
+    raise NoConfigError(
+        f"There is no configuration at {place}: write {place if place.suffix else place / 'holdstill.yaml'} "
+        "(the README has a first one), or name another with --config."
+    )
+
+
+def load(place: Path) -> tuple[Config, Typist, Complaints]:
+    """Read the configuration at ``place``. What is wrong with it is in the complaints, not raised yet."""
+    document, complaints = Document(), Complaints()
+    for path in config_files(place):
+        if _trustworthy(path, complaints):
+            document.add(path, complaints)
+    typist = Typist(document, complaints)
+    config = typist.struct(Config, document.content, ()) or Config()
+    for section in ("guests", "jobs"):
+        for name in getattr(config, section):
+            if not NAME.fullmatch(name):
+                typist.complain(
+                    (section, name),
+                    f"{name!r} cannot be a name: use letters, digits, '_', '.' and '-', at most 64",
+                )
+    return config, typist, complaints
+
+
+def _trustworthy(path: Path, complaints: Complaints) -> bool:
+    """A configuration is root's code: nobody else may have written it."""
+    try:
+        found = path.stat()
+        path.open("rb").close()
+    except OSError as error:
+        complaints.add(str(path), f"this file cannot be read: {error.strerror}")
+        return False
+    if found.st_uid not in {0, os.geteuid()} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        complaints.add(
+            str(path),
+            "this file is run as root, but others may write it; make it safe with "
+            f"«chown root {path}; chmod go-w {path}»",
+        )
+        return False
+    return True

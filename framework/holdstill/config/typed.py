@@ -1,0 +1,105 @@
+"""From plain values to typed ones, saying all that does not fit rather than the first thing."""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import Any, TypeVar
+
+import msgspec
+
+from holdstill import units
+from holdstill.config.complaints import Complaints
+from holdstill.config.document import Document, Route
+from holdstill.text import nearest
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class Typist:
+    """Fits the values of one document to types."""
+
+    def __init__(self, document: Document, complaints: Complaints) -> None:
+        self._document = document
+        self._complaints = complaints
+
+    def complain(self, route: Route, sentence: str) -> None:
+        """Complain of the value at ``route``."""
+        self._complaints.add(self._document.place(route), sentence)
+
+    def struct(self, wanted: type[S], value: object, route: Route) -> S | None:
+        """Fit a mapping to a struct, field by field; ``None`` if it does not fit."""
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            self.complain(route, f"{_name(route)} has keys of its own ({_keys(wanted)}), not {_shown(value)}")
+            return None
+        fields = {field.encode_name: field for field in msgspec.structs.fields(wanted)}
+        self._unknown_keys(value, fields, route)
+        fitted: dict[str, Any] = {}
+        for key, field in fields.items():
+            if key in value:
+                fitted[field.name] = self.value(field.type, value[key], (*route, key))
+            elif field.required:
+                self.complain(route, f"{_name(route)} needs the key {key!r}")
+                fitted[field.name] = None
+        return None if any(fitted[name] is None for name in _required(fields, fitted)) else wanted(**fitted)
+
+    def _unknown_keys(self, value: dict[str, Any], fields: dict[str, Any], route: Route) -> None:
+        for key in value:
+            if key not in fields:
+                hint = nearest(key, fields) or f"; known are {', '.join(fields) or 'none'}"
+                self.complain((*route, key), f"{_name(route)} has no key {key!r}{hint}")
+
+    def value(self, wanted: Any, value: object, route: Route) -> Any:
+        """Fit a value to a type; ``None`` if it does not fit."""
+        origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
+        if origin is dict and isinstance(value, dict):
+            return {key: self.value(arguments[1], entry, (*route, key)) for key, entry in value.items()}
+        if origin in {list, tuple} and isinstance(value, list):
+            return [self.value(arguments[0], entry, (*route, index)) for index, entry in enumerate(value)]
+        inner = _struct_in(wanted, origin, arguments)
+        if inner and not (value is None and inner is not wanted):
+            return self.struct(inner, value, route)
+        return self._plain(wanted, value, route)
+
+    def _plain(self, wanted: Any, value: object, route: Route) -> Any:
+        try:
+            return msgspec.convert(value, wanted, dec_hook=units.decode)
+        except msgspec.ValidationError as error:
+            self.complain(route, f"{_name(route)}: {_sentence(error)}")
+            return None
+
+
+def _struct_in(wanted: Any, origin: Any, arguments: tuple[Any, ...]) -> type[msgspec.Struct] | None:
+    """The struct that a type is, or is optionally."""
+    candidates = arguments if origin in {typing.Union, types.UnionType} else (wanted,)
+    for candidate in candidates:
+        if isinstance(candidate, type) and issubclass(candidate, msgspec.Struct):
+            return candidate
+    return None
+
+
+def _required(fields: dict[str, Any], fitted: dict[str, Any]) -> list[str]:
+    return [field.name for field in fields.values() if field.name in fitted and not _may_be_none(field.type)]
+
+
+def _may_be_none(wanted: Any) -> bool:
+    return wanted is Any or type(None) in typing.get_args(wanted)
+
+
+def _name(route: Route) -> str:
+    return ".".join(str(part) for part in route) or "the configuration"
+
+
+def _keys(wanted: type[msgspec.Struct]) -> str:
+    return ", ".join(wanted.__struct_encode_fields__) or "none"
+
+
+def _shown(value: object) -> str:
+    return f"{value!r}" if isinstance(value, str | int | float) else f"a {type(value).__name__}"
+
+
+def _sentence(error: msgspec.ValidationError) -> str:
+    cause = error.__cause__
+    return str(cause) if isinstance(cause, ValueError) else str(error).split(" - at ")[0].replace("`", "'")

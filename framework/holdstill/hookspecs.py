@@ -1,0 +1,168 @@
+"""The hooks, as plugins implement them.
+
+*Phase hooks* reach every plugin, once a run. *Step hooks* reach the one plugin that the configuration
+names (and, for ``holdstill_still`` and ``holdstill_undo``, the one that made the promise), as well as
+every plugin that wraps them with ``@hookimpl(wrapper=True)``.
+
+Errors: raise one of :mod:`holdstill.plugin`'s, with a sentence that says what happened, to what, and what
+to do next. Anything else that is raised counts as a defect of the plugin: the run fails, the traceback
+goes to the log, and what was promised is let go of.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pluggy
+
+if TYPE_CHECKING:
+    from holdstill.host import Host
+    from holdstill.run.outcome import Outcome
+    from holdstill.run.run import Run
+    from holdstill.words import Complaint, Device, Exposed, Facts, Hold, Progress, Sources, Step
+
+hookspec = pluggy.HookspecMarker("holdstill")
+
+# Phase hooks
+
+
+@hookspec
+def holdstill_prepare(run: Run) -> None:
+    """Look whether the run can be done, before anything is held; raise to refuse it.
+
+    The framework's own part asks every step (``holdstill_check``) and comes after all plugins' parts.
+    Nothing may be changed here.
+    """
+
+
+@hookspec
+def holdstill_expose(run: Run) -> None:
+    """Come before the guests are held, or, as a wrapper, after they are: then ``run.exposed`` is set.
+
+    A failure fails the job; what is held by then is released.
+    """
+
+
+@hookspec
+def holdstill_backup(run: Run) -> None:
+    """Come before the backup, or wrap it. Not called by ``pre`` and ``post``: the backup is the caller's."""
+
+
+@hookspec
+def holdstill_release(run: Run) -> None:
+    """Come before what is held is let go of, or wrap it.
+
+    Called by ``run``, ``post`` and ``recover``, the latter perhaps days and a reboot after the rest. A plugin
+    that raises here does not stop the release; the failure is told at the end.
+    """
+
+
+@hookspec
+def holdstill_verify(run: Run) -> None:
+    """Check the result, nothing being held any more. A failure fails the job."""
+
+
+@hookspec
+def holdstill_finished(run: Run, outcome: Outcome) -> None:
+    """Hear how the run ended, whatever the end was. Changes nothing any more; failures are logged."""
+
+
+# Step hooks
+
+
+@hookspec(firstresult=True)
+def holdstill_options() -> type[msgspec.Struct]:
+    """Return the type of the options that steps of this plugin take.
+
+    A frozen :class:`msgspec.Struct`; fields may also be of :class:`~holdstill.plugin.Size` and
+    :class:`~holdstill.plugin.Duration`. The string below a field is its documentation. A plugin without this
+    hook has no options.
+    """
+
+
+@hookspec(firstresult=True)
+def holdstill_check(step: Step[Any], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+    """Look whether the step can be done, and return all that is in its way.
+
+    ``disks`` are the guest's origins; none for the steps of a whole job. Use ``host.ask`` and
+    ``host.look`` only: nothing may be changed.
+    """
+
+
+@hookspec(firstresult=True)
+def holdstill_quiesce(step: Step[Any], host: Host) -> AbstractContextManager[None]:
+    """Return a context manager: inside it, the guest's application is quiet.
+
+    It is entered just before the guest's snapshots are made, and left at once after. It must let go by
+    itself if this process dies: by a session that closes, or a child whose pipe closes.
+    """
+
+
+@hookspec(firstresult=True)
+def holdstill_snapshot(
+    step: Step[Any], disks: tuple[Device, ...], hold: Hold, host: Host
+) -> tuple[Device, ...]:
+    """Make snapshots of all ``disks`` of a guest, and return them as devices, in the same order.
+
+    Promise before each change. The snapshots must be of one moment, or the hook must raise
+    :class:`~holdstill.plugin.SnapshotError`: a torn copy is worse than none. They must be writable (a
+    journalling file system replays its journal into them), and the origin must not change by it.
+    """
+
+
+@hookspec(firstresult=True)
+def holdstill_open(step: Step[Any], sources: Sources, hold: Hold, host: Host) -> Sources:
+    """Make what is inside ``sources`` readable, and return what there is now.
+
+    Replace the sources that this plugin understands; pass the others on. Before **each** change to the
+    system, promise how it is undone::
+
+        hold.promise(f"loop device of {device.name}", by_hand=["losetup", "--detach", loop], loop=loop)
+        host.run("losetup", …)
+    """
+
+
+@hookspec(firstresult=True)
+def holdstill_make_backup(
+    step: Step[Any], guests: tuple[Exposed, ...], hold: Hold, host: Host, progress: Progress
+) -> Facts:
+    """Back up what is exposed of the guests, and return what ``holdstill_verify_backup`` needs to know of it.
+
+    Raise :class:`~holdstill.plugin.BackupError` if the backup is not good in every part.
+    """
+
+
+@hookspec(firstresult=True)
+def holdstill_verify_backup(step: Step[Any], backup: Facts, host: Host, progress: Progress) -> None:
+    """Check a backup; raise :class:`~holdstill.plugin.VerifyError` if it is not what it should be.
+
+    ``backup`` is what the job's ``holdstill_make_backup`` returned. Nothing is held any more.
+    """
+
+
+@hookspec(firstresult=True)
+def holdstill_still(facts: Facts, host: Host) -> None:
+    """Raise :class:`~holdstill.plugin.BackupError` if what a promise was made for did not hold to the end.
+
+    Asked for every promise when the backup is over and before anything is let go of: a snapshot that
+    overflowed, a mount that is no longer the one that was made.
+    """
+
+
+@hookspec(firstresult=True)
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Put one promise right.
+
+    The change may never have happened, or be undone already, and you may be in another process, days
+    and a reboot later, with nothing but ``facts``: so look first. Nothing to do is success. Touch only
+    what is provably this run's. Raise if it cannot be done now: it is tried again, up to a limit, and
+    then reported as still held.
+    """
+
+
+STEP_HOOKS = frozenset(
+    {"holdstill_options", "holdstill_check", "holdstill_quiesce", "holdstill_snapshot", "holdstill_open"}
+    | {"holdstill_make_backup", "holdstill_verify_backup", "holdstill_still", "holdstill_undo"}
+)

@@ -1,0 +1,175 @@
+"""Run one command to its end, or to its deadline."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+
+from holdstill.errors import UnavailableError
+from holdstill.host import Answer
+from holdstill.host.failures import CommandFailedError, CommandStuckError
+from holdstill.host.interruption import Interruption
+from holdstill.host.tools import package_of
+
+ENVIRONMENT = {
+    "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    "LC_ALL": "C.UTF-8",
+    "HOME": "/root",
+    "LVM_SUPPRESS_FD_WARNINGS": "1",
+}
+
+GENTLE = frozenset(
+    {"dmsetup", "kpartx", "lvchange", "lvconvert", "lvcreate", "lvextend", "lvm", "lvremove", "lvs", "pvs"}
+    | {"vgchange", "vgimportclone", "vgs"}
+)
+"""Never killed: SIGKILL in the middle of one can leave a live guest's disk suspended."""
+
+GRACE = 10.0
+"Seconds between TERM and KILL, and after KILL before a command counts as stuck."
+PATIENCE = 60.0
+"Seconds that a gentle command gets after TERM before it is left to itself."
+TICK = 0.5
+"How often a watched command's output is looked at, in seconds."
+
+
+class Command:
+    """One command, running.
+
+    Its output goes to memory files, not pipes: a command that outlives us must not be ended by
+    SIGPIPE in its critical section, and a daemon that it leaves behind must not make us wait.
+    """
+
+    def __init__(
+        self, argv: tuple[str, ...], *, env: Mapping[str, str] | None, keep: tuple[int, ...] = ()
+    ) -> None:
+        self.argv = argv
+        self._out = os.memfd_create("stdout", os.MFD_CLOEXEC)
+        self._err = os.memfd_create("stderr", os.MFD_CLOEXEC)
+        self._watched = 0
+        try:
+            self._process = self._start(env, keep)
+        except OSError:
+            self._close()
+            raise
+        self._pidfd = os.pidfd_open(self._process.pid)
+
+    def _start(self, env: Mapping[str, str] | None, keep: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.argv,
+            stdin=subprocess.DEVNULL,
+            stdout=self._out,
+            stderr=self._err,
+            env={**ENVIRONMENT, **(env or {})},
+            cwd="/",
+            process_group=0,
+            pass_fds=keep,
+            umask=0o022,
+        )
+
+    def finish(
+        self, deadline: float, interruption: Interruption, watch: Callable[[str], None] | None
+    ) -> Answer:
+        """Wait for its end and give its answer; end it at its deadline or when a stop is asked for."""
+        try:
+            if not self._wait(deadline, interruption, watch):
+                self._end(deadline)
+                interruption.check()
+                raise CommandFailedError(self._answer(), f"did not end within {deadline:g} s and was ended")
+            return self._answer()
+        finally:
+            self._close()
+
+    def _wait(self, deadline: float, interruption: Interruption, watch: Callable[[str], None] | None) -> bool:
+        ends = time.monotonic() + deadline
+        bell = None if self._gentle else interruption.bell
+        while (left := ends - time.monotonic()) > 0:
+            ready = _readable(
+                [self._pidfd, *([] if bell is None else [bell])], min(left, TICK) if watch else left
+            )
+            if watch:
+                self._show(watch)
+            if ready and self._process.poll() is not None:
+                return True
+            if bell in ready:
+                return False
+        return self._process.poll() is not None
+
+    @property
+    def _gentle(self) -> bool:
+        return self.argv[0].rpartition("/")[2] in GENTLE
+
+    def _show(self, watch: Callable[[str], None]) -> None:
+        size = os.fstat(self._err).st_size
+        if size > self._watched:
+            fresh = os.pread(self._err, size - self._watched, self._watched)
+            self._watched = size
+            watch(fresh.decode(errors="replace"))
+
+    def _end(self, deadline: float) -> None:
+        """Ask it to end; ending it by force only where that does no more harm than waiting."""
+        self._signal(signal.SIGTERM)
+        if self._ended_within(PATIENCE if self._gentle else GRACE):
+            return
+        if not self._gentle:
+            self._signal(signal.SIGKILL)
+            if self._ended_within(GRACE):
+                return
+        raise CommandStuckError(self.argv, self._process.pid, deadline)
+
+    def _signal(self, number: int) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, number)
+
+    def _ended_within(self, seconds: float) -> bool:
+        _readable([self._pidfd], seconds)
+        return self._process.poll() is not None
+
+    def _answer(self) -> Answer:
+        return Answer(self.argv, self._process.returncode, _content(self._out), _content(self._err))
+
+    def _close(self) -> None:
+        os.close(self._out)
+        os.close(self._err)
+        if hasattr(self, "_pidfd"):
+            os.close(self._pidfd)
+
+
+def run_command(
+    argv: tuple[str, ...],
+    *,
+    deadline: float,
+    interruption: Interruption,
+    env: Mapping[str, str] | None = None,
+    keep: tuple[int, ...] = (),
+    watch: Callable[[str], None] | None = None,
+) -> Answer:
+    """Run ``argv`` and give its answer, whatever its status.
+
+    Raises UnavailableError if there is no such command, CommandFailedError if it had to be ended,
+    CommandStuckError if that was not possible, RunInterrupted if a stop was asked for.
+    """
+    interruption.check()
+    try:
+        command = Command(argv, env=env, keep=keep)
+    except FileNotFoundError:
+        raise UnavailableError(f"«{argv[0]}» is not installed{package_of(argv[0])}.") from None
+    except OSError as error:
+        raise UnavailableError(f"«{argv[0]}» cannot be started: {error.strerror}.") from None
+    return command.finish(deadline, interruption, watch)
+
+
+def _readable(descriptors: list[int], seconds: float) -> list[int]:
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return [descriptor for descriptor, _ in poll.poll(seconds * 1000)]
+
+
+def _content(descriptor: int) -> str:
+    size = os.fstat(descriptor).st_size
+    return os.pread(descriptor, size, 0).decode(errors="replace")

@@ -1,0 +1,97 @@
+"""A host that writes down what would be done, and looks at the real one for what is asked."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from holdstill.errors import NotPlannableError
+from holdstill.host import Answer, Host, Node
+
+
+class PlanningHost:
+    """Asks for real and changes nothing.
+
+    What a planned command would have made does not exist. A question about it is put to what it would
+    show instead (a snapshot shows its origin); where there is no such thing, the plan ends with a word.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._lines: list[str] = []
+        self._shows: dict[str, str] = {}
+
+    def take(self) -> list[str]:
+        """Give the commands that were planned since the last call."""
+        lines, self._lines = self._lines, []
+        return lines
+
+    def ask(
+        self,
+        *argv: str,
+        ok: Sequence[int] = (0,),
+        deadline: float = 60,
+        env: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """See :meth:`holdstill.host.Host.ask`."""
+        return self._host.ask(*(self._shown(word) for word in argv), ok=ok, deadline=deadline, env=env)
+
+    def run(
+        self,
+        *argv: str,
+        ok: Sequence[int] = (0,),
+        deadline: float = 300,
+        planned: str = "",
+        env: Mapping[str, str] | None = None,
+        watch: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """See :meth:`holdstill.host.Host.run`."""
+        del ok, deadline, env, watch
+        self._lines.append(shlex.join(argv))
+        return Answer(argv, 0, out=planned)
+
+    def imagine(self, path: str, *, shows: str = "") -> None:
+        """Remember that ``path`` will exist only when the plan is carried out, and what it will show then."""
+        self._shows[path] = shows
+
+    def imagined(self, path: str) -> bool:
+        """Tell whether ``path`` will exist only when the plan is carried out."""
+        return path in self._shows
+
+    def look(self, path: str) -> Node | None:
+        """See :meth:`holdstill.host.Host.look`."""
+        shown = self._shows.get(path, path)
+        return self._host.look(shown) if shown else None
+
+    def read(self, path: str) -> str:
+        """See :meth:`holdstill.host.Host.read`."""
+        return self._host.read(path)
+
+    def write(self, path: str, content: str) -> None:
+        """See :meth:`holdstill.host.Host.write`."""
+        del content
+        self._lines.append(f"# write {shlex.quote(path)}")
+
+    def pause(self, seconds: float) -> None:
+        """Nothing that would have to be waited for happens."""
+
+    @contextmanager
+    def beneath(self, root: str, path: str) -> Iterator[str]:
+        """See :meth:`holdstill.host.Host.beneath`."""
+        yield f"{root}/{path.strip('/')}"
+
+    def read_beneath(self, root: str, path: str) -> str | None:
+        """See :meth:`holdstill.host.Host.read_beneath`."""
+        raise NotPlannableError(f"what /{path.strip('/')} of the guest says is known once {root} is mounted")
+
+    def installed(self, tool: str) -> bool:
+        """See :meth:`holdstill.host.Host.installed`."""
+        return self._host.installed(tool)
+
+    def _shown(self, word: str) -> str:
+        if word not in self._shows:
+            return word
+        if not self._shows[word]:
+            raise NotPlannableError(f"what is inside {word} is known once it is there")
+        return self._shows[word]

@@ -1,0 +1,110 @@
+"""The real machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from holdstill.errors import StorageError
+from holdstill.host import Answer, Node, NodeKind
+from holdstill.host.beneath import open_beneath, read_beneath
+from holdstill.host.command import ENVIRONMENT, run_command
+from holdstill.host.failures import CommandFailedError
+from holdstill.host.interruption import Interruption
+
+
+class RealHost:
+    """Runs commands for real, and stops between two of them when a signal asks for it."""
+
+    def __init__(self, interruption: Interruption | None = None) -> None:
+        self.interruption = interruption or Interruption()
+        self._kept: tuple[int, ...] = ()
+
+    def ask(
+        self,
+        *argv: str,
+        ok: Sequence[int] = (0,),
+        deadline: float = 60,
+        env: Mapping[str, str] | None = None,
+    ) -> Answer:
+        """See :meth:`holdstill.host.Host.ask`."""
+        return self.run(*argv, ok=ok, deadline=deadline, env=env)
+
+    def run(
+        self,
+        *argv: str,
+        ok: Sequence[int] = (0,),
+        deadline: float = 300,
+        planned: str = "",
+        env: Mapping[str, str] | None = None,
+        watch: Callable[[str], None] | None = None,
+    ) -> Answer:
+        """See :meth:`holdstill.host.Host.run`."""
+        del planned  # for plans only
+        answer = run_command(
+            argv, deadline=deadline, interruption=self.interruption, env=env, keep=self._kept, watch=watch
+        )
+        if answer.status not in ok:
+            raise CommandFailedError(answer)
+        return answer
+
+    def look(self, path: str) -> Node | None:
+        """See :meth:`holdstill.host.Host.look`."""
+        try:
+            found = Path(path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        kind = _kind(found.st_mode)
+        if kind is not NodeKind.BLOCK:
+            return Node(kind=kind, size=found.st_size, changed=max(found.st_mtime_ns, found.st_ctime_ns))
+        number = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
+        return Node(kind=kind, size=_capacity(number), number=number)
+
+    def read(self, path: str) -> str:
+        """See :meth:`holdstill.host.Host.read`."""
+        return Path(path).read_text(errors="replace")
+
+    def write(self, path: str, content: str) -> None:
+        """See :meth:`holdstill.host.Host.write`."""
+        try:
+            Path(path).write_text(content)
+            Path(path).chmod(0o644)
+        except OSError as error:
+            raise StorageError(f"{path} cannot be written: {error.strerror}.") from None
+
+    def pause(self, seconds: float) -> None:
+        """See :meth:`holdstill.host.Host.pause`."""
+        threading.Event().wait(seconds)
+
+    @contextmanager
+    def beneath(self, root: str, path: str) -> Iterator[str]:
+        """See :meth:`holdstill.host.Host.beneath`."""
+        with open_beneath(root, path) as descriptor:
+            before, self._kept = self._kept, (*self._kept, descriptor)
+            try:
+                yield f"/proc/self/fd/{descriptor}"
+            finally:
+                self._kept = before
+
+    def read_beneath(self, root: str, path: str) -> str | None:
+        """See :meth:`holdstill.host.Host.read_beneath`."""
+        return read_beneath(root, path)
+
+    def installed(self, tool: str) -> bool:
+        """See :meth:`holdstill.host.Host.installed`."""
+        return shutil.which(tool, path=ENVIRONMENT["PATH"]) is not None
+
+
+def _kind(mode: int) -> NodeKind:
+    kinds = {stat.S_IFREG: NodeKind.FILE, stat.S_IFDIR: NodeKind.FOLDER, stat.S_IFBLK: NodeKind.BLOCK}
+    return kinds.get(stat.S_IFMT(mode), NodeKind.OTHER)
+
+
+def _capacity(number: str) -> int:
+    """Size of a block device, without opening it: an open of ours could be the one that makes it busy."""
+    return 512 * int(Path(f"/sys/dev/block/{number}/size").read_text())

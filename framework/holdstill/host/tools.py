@@ -1,0 +1,45 @@
+"""Which Debian package has a tool that is missing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from holdstill.words import Complaint
+
+if TYPE_CHECKING:
+    from holdstill.host import Host
+
+PACKAGES = {
+    "blkid": "util-linux",
+    "cp": "coreutils",
+    "dmsetup": "dmsetup",
+    "gzip": "gzip",
+    "kpartx": "kpartx",
+    "losetup": "mount",
+    "lvcreate": "lvm2",
+    "lvremove": "lvm2",
+    "lvs": "lvm2",
+    "mount": "mount",
+    "pvs": "lvm2",
+    "sfdisk": "fdisk",
+    "tar": "tar",
+    "umount": "mount",
+    "vgchange": "lvm2",
+    "vgimportclone": "lvm2",
+    "zstd": "zstd",
+}
+
+
+def package_of(tool: str) -> str:
+    """Say how to get ``tool``, as the end of a sentence; empty if we do not know."""
+    package = PACKAGES.get(tool)
+    return f": install the package {package} («apt-get install {package}»)" if package else ""
+
+
+def missing_tools(host: Host, *tools: str) -> list[Complaint]:
+    """Complain of each command that a step needs and that is not installed."""
+    return [
+        Complaint(f"«{tool}» is not installed{package_of(tool)}.")
+        for tool in tools
+        if not host.installed(tool)
+    ]

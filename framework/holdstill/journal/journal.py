@@ -1,0 +1,173 @@
+"""The journal of one run, open for writing and locked."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+from holdstill.errors import StorageError
+from holdstill.journal.lock import acquire
+from holdstill.journal.records import HandedOver, Header, Promise, Record, Undone, encode
+from holdstill.journal.story import Story, tell
+from holdstill.words import Fact
+
+FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
+
+
+class Journal:
+    """One run's promises. While this object is open the run lives; its lock goes with the process."""
+
+    def __init__(self, path: Path, descriptor: int, story: Story) -> None:
+        self.path = path
+        self._descriptor = descriptor
+        self._open = {promise.number: promise for promise in story.open}
+        self._last = max((promise.number for promise in story.promises), default=0)
+        self._length = story.whole
+        self._folder_synced = bool(story.promises)
+        self._writing = threading.Lock()
+        self.story = story
+
+    @classmethod
+    def create(cls, folder: Path, header: Header) -> Journal:
+        """Begin the journal of a new run in ``folder``.
+
+        It gets its name only when it is locked: nobody can find it and think its run dead.
+        Raises StorageError if it cannot be written.
+        """
+        path, unborn = folder / f"{header.id}.jsonl", folder / f".{header.id}.new"
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            journal = cls(path, os.open(unborn, FLAGS | os.O_CREAT | os.O_EXCL, 0o600), Story(header=header))
+            acquire(journal._descriptor)
+            journal._append(header)
+            unborn.rename(path)
+        except (OSError, StorageError) as error:
+            with suppress(OSError):
+                unborn.unlink()
+            why = error.strerror if isinstance(error, OSError) else "the disk is full or failing"
+            raise StorageError(f"The journal {path} cannot be written: {why}.") from None
+        return journal
+
+    @classmethod
+    def take(cls, path: Path) -> Journal | None:
+        """Take over a journal that nobody has: ``None`` if its run lives, or it is gone.
+
+        Raises StorageError if it cannot be opened.
+        """
+        try:
+            descriptor = os.open(path, FLAGS)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise StorageError(f"The journal {path} cannot be opened: {error.strerror}.") from None
+        if not acquire(descriptor) or not _is_at(descriptor, path):
+            os.close(descriptor)
+            return None
+        story = tell(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+        journal = cls(path, descriptor, story)
+        journal._cut_torn_tail()
+        return journal
+
+    @property
+    def open_promises(self) -> tuple[Promise, ...]:
+        """What is still to be undone, in the order in which it was promised."""
+        return tuple(self._open.values())
+
+    def promise(self, *, plugin: str, guest: str, what: str, by_hand: str, facts: dict[str, Fact]) -> Promise:
+        """Put a promise on the disk. Raises StorageError if that failed; then nothing is promised."""
+        with self._writing:
+            record = Promise(
+                number=self._last + 1, plugin=plugin, guest=guest, what=what, by_hand=by_hand, facts=facts
+            )
+            self._append_durably(record)
+            self._last = record.number
+            self._open[record.number] = record
+        return record
+
+    def undone(self, promise: Promise) -> None:
+        """Note that a promise is kept. A full disk must not stop letting go, so this may go unwritten."""
+        with self._writing:
+            del self._open[promise.number]
+            with suppress(StorageError):
+                self._append(Undone(number=promise.number))
+
+    def hand_over(self, lease_ends: float) -> None:
+        """Leave what is held to ``post``, until ``lease_ends`` (seconds since the epoch)."""
+        with self._writing:
+            self._append_durably(HandedOver(lease_ends=lease_ends))
+        self.leave()
+
+    def leave(self) -> None:
+        """Let go of the journal itself: whoever comes next can take it."""
+        os.close(self._descriptor)
+
+    def close(self) -> None:
+        """End a run that holds nothing any more. A journal that comes back after a power cut does no harm."""
+        with suppress(OSError):
+            self.path.unlink()
+        self.leave()
+
+    def set_aside(self) -> Path:
+        """Keep a copy of a journal that cannot be read whole, under another name; give that name."""
+        kept = self.path.with_suffix(".damaged")
+        try:
+            kept.write_bytes(self.path.read_bytes())
+        except OSError as error:
+            raise StorageError(
+                f"The damaged journal {self.path} cannot be copied: {error.strerror}."
+            ) from None
+        return kept
+
+    def _append_durably(self, record: Record) -> None:
+        before = self._length
+        self._append(record)
+        try:
+            self._sync()
+        except StorageError:
+            self._length = before
+            self._cut_torn_tail()
+            raise
+
+    def _append(self, record: Record) -> None:
+        line = encode(record)
+        try:
+            written = os.write(self._descriptor, line)
+            if written != len(line):
+                raise OSError(28, os.strerror(28))  # noqa: TRY301: a short write is a full disk
+        except OSError as error:
+            self._cut_torn_tail()
+            raise StorageError(f"The journal {self.path} cannot be written: {error.strerror}.") from None
+        self._length += len(line)
+
+    def _sync(self) -> None:
+        try:
+            os.fsync(self._descriptor)
+            if not self._folder_synced:
+                _sync_folder(self.path.parent)
+        except OSError as error:
+            raise StorageError(f"The journal {self.path} cannot be written: {error.strerror}.") from None
+        self._folder_synced = True
+
+    def _cut_torn_tail(self) -> None:
+        """A line after half a line could not be read: cut the half off. Shrinking needs no room."""
+        with suppress(OSError):
+            os.ftruncate(self._descriptor, self._length)
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    """Tell whether the file we locked is still the one at ``path``: its run may have ended meanwhile."""
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        return False
+    return os.path.samestat(os.fstat(descriptor), there)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

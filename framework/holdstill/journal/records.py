@@ -1,0 +1,71 @@
+"""The lines of a journal."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from holdstill.words import Fact
+
+VERSION = 1
+
+
+class Header(msgspec.Struct, frozen=True, kw_only=True, tag="run", tag_field="record"):
+    """The first line: which run this is. Times are seconds since the epoch."""
+
+    version: int = VERSION
+    id: str
+    job: str
+    session: str
+    trees: str
+    started: float
+    boot: str
+    "The kernel's boot id: a hold on a machine that has booted since is nobody's."
+    pid: int
+    "For messages only; whether the run lives is told by the lock."
+    release_within: float
+    "How long letting go is tried, in seconds."
+
+
+class Promise(msgspec.Struct, frozen=True, kw_only=True, tag="promise", tag_field="record"):
+    """How one change is undone."""
+
+    number: int
+    plugin: str
+    guest: str = ""
+    what: str
+    by_hand: str
+    "A line for root's shell."
+    facts: dict[str, Fact]
+
+
+class Undone(msgspec.Struct, frozen=True, kw_only=True, tag="undone", tag_field="record"):
+    """A promise that was kept. Losing this line costs another look, nothing else: it is not fsynced."""
+
+    number: int
+
+
+class HandedOver(msgspec.Struct, frozen=True, kw_only=True, tag="handed-over", tag_field="record"):
+    """``pre`` is over: nobody's process holds this now, and it is not abandoned until the lease ends."""
+
+    lease_ends: float
+
+
+Record: TypeAlias = Header | Promise | Undone | HandedOver
+
+_decoder = msgspec.json.Decoder(Record)
+
+
+def encode(record: Record) -> bytes:
+    """Give the record as one line, with its end."""
+    return msgspec.json.encode(record) + b"\n"
+
+
+def decode(line: bytes) -> Record | None:
+    """Give the record that a line holds; ``None`` if it holds none."""
+    try:
+        record: Record = _decoder.decode(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+    return record

@@ -1,0 +1,85 @@
+"""What a plugin's author imports.
+
+A plugin is a module (or a single file in ``/etc/holdstill/plugins``) with functions named after the hooks
+and marked with :data:`hookimpl`. A distribution names it in the entry-point group ``holdstill``.
+"""
+
+from pluggy import HookimplMarker
+
+from holdstill.errors import (
+    BackupError,
+    ExitCode,
+    GuestUnusableError,
+    HoldstillError,
+    NotFoundError,
+    NotPlannableError,
+    PermissionRefusedError,
+    SnapshotError,
+    StillHeldError,
+    StorageError,
+    UnavailableError,
+    VerifyError,
+)
+from holdstill.host import Answer, Host, Node, NodeKind
+from holdstill.host.failures import CommandFailedError
+from holdstill.host.tools import missing_tools
+from holdstill.text import printable
+from holdstill.units import Duration, Size, human_bytes
+from holdstill.words import (
+    Complaint,
+    Device,
+    Exposed,
+    Facts,
+    Hold,
+    Kind,
+    NoOptions,
+    Progress,
+    Role,
+    RunInfo,
+    Source,
+    Sources,
+    Step,
+    Tree,
+)
+
+hookimpl = HookimplMarker("holdstill")
+
+__all__ = [
+    "Answer",
+    "BackupError",
+    "CommandFailedError",
+    "Complaint",
+    "Device",
+    "Duration",
+    "ExitCode",
+    "Exposed",
+    "Facts",
+    "GuestUnusableError",
+    "Hold",
+    "HoldstillError",
+    "Host",
+    "Kind",
+    "NoOptions",
+    "Node",
+    "NodeKind",
+    "NotFoundError",
+    "NotPlannableError",
+    "PermissionRefusedError",
+    "Progress",
+    "Role",
+    "RunInfo",
+    "Size",
+    "SnapshotError",
+    "Source",
+    "Sources",
+    "Step",
+    "StillHeldError",
+    "StorageError",
+    "Tree",
+    "UnavailableError",
+    "VerifyError",
+    "hookimpl",
+    "human_bytes",
+    "missing_tools",
+    "printable",
+]

@@ -1,0 +1,1 @@
+"""Finding plugins, and calling the hooks of the right ones."""

@@ -1,0 +1,93 @@
+"""Find plugins: installed distributions' entry points, and the site's single files.
+
+pluggy has a loader, but it stops at the first plugin that breaks and passes over a name that is taken
+without a word. Here a broken plugin is remembered with its reason, and never stops a release.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import msgspec
+
+GROUP = "holdstill"
+
+
+class Found(msgspec.Struct, frozen=True, kw_only=True):
+    """A plugin that was found, whether it loads or not."""
+
+    name: str
+    origin: str
+    "Where it comes from: a distribution with its version, or a file."
+    plugin: Any = None
+    broken: str = ""
+    "Why it cannot be used."
+
+
+def find(drop_ins: Path) -> Iterator[Found]:
+    """Load every plugin of this host, holdstill's own first; of two with one name, the first counts."""
+    taken: dict[str, str] = {}
+    for found in (*_installed(), *_dropped_in(drop_ins)):
+        if found.name in taken:
+            yield Found(
+                name=found.name,
+                origin=found.origin,
+                broken=f"the name {found.name!r} is taken by {taken[found.name]}; rename one of the two",
+            )
+        else:
+            taken[found.name] = found.origin
+            yield found
+
+
+def _installed() -> Iterator[Found]:
+    for point in sorted(entry_points(group=GROUP), key=_ours_first):
+        origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
+        try:
+            yield Found(name=point.name, origin=origin, plugin=point.load())
+        except (Exception, SystemExit) as error:
+            yield Found(name=point.name, origin=origin, broken=_reason(error))
+
+
+def _ours_first(point: EntryPoint) -> tuple[bool, str, str]:
+    distribution = point.dist.name if point.dist else ""
+    return distribution != "holdstill", distribution, point.name
+
+
+def _dropped_in(folder: Path) -> Iterator[Found]:
+    try:
+        paths = sorted(folder.glob("*.py"))
+    except OSError:
+        return
+    for path in paths:
+        name = path.stem.replace("_", "-")
+        try:
+            yield Found(name=name, origin=str(path), plugin=_load_file(path))
+        except (Exception, SystemExit) as error:
+            yield Found(name=name, origin=str(path), broken=_reason(error))
+
+
+def _load_file(path: Path) -> ModuleType:
+    for place in (path, path.parent):
+        found = place.stat()
+        if found.st_uid not in {0, os.geteuid()} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise PermissionError(f"it would run as root, but others may write {place}; «chmod go-w {place}»")
+    name = f"holdstill_site_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, PermissionError) else f"{type(error).__name__}: {error}"

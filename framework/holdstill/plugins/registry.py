@@ -1,0 +1,138 @@
+"""The plugins of this host, and how the framework talks to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pluggy
+
+from holdstill import hookspecs
+from holdstill.errors import HoldstillError, PluginBugError, UnavailableError
+from holdstill.plugins.load import Found, find
+from holdstill.text import nearest
+from holdstill.words import NoOptions, Role
+
+if TYPE_CHECKING:
+    from pluggy._hooks import HookImpl
+
+HOOK_OF = {
+    Role.QUIESCE: "holdstill_quiesce",
+    Role.SNAPSHOT: "holdstill_snapshot",
+    Role.OPEN: "holdstill_open",
+    Role.BACKUP: "holdstill_make_backup",
+    Role.VERIFY: "holdstill_verify_backup",
+}
+
+
+class Registry:
+    """All plugins, by name."""
+
+    def __init__(self, found: Iterable[Found] = ()) -> None:
+        self._manager = pluggy.PluginManager("holdstill")
+        self._manager.add_hookspecs(hookspecs)
+        self.found: list[Found] = []
+        for plugin in found:
+            self.add(plugin)
+
+    @classmethod
+    def of_this_host(cls, drop_ins: Path) -> Registry:
+        """Load what is installed and what the site dropped in."""
+        return cls(find(drop_ins))
+
+    def add(self, found: Found) -> None:
+        """Register a plugin, or remember why it cannot be."""
+        broken = found.broken or self._register(found)
+        self.found.append(msgspec.structs.replace(found, broken=broken))
+
+    def _register(self, found: Found) -> str:
+        try:
+            self._manager.register(found.plugin, found.name)
+        except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+            return str(error).splitlines()[-1]
+        broken = self._misspelt(found.plugin) or self._two_faced(found.plugin)
+        if broken:
+            self._manager.unregister(found.plugin)
+        return broken
+
+    def _misspelt(self, plugin: object) -> str:
+        """pluggy passes over a hook that does not exist: a quiesce that is never called."""
+        known = [name for name in vars(hookspecs) if name.startswith("holdstill_")]
+        callers = self._manager.get_hookcallers(plugin) or []
+        unknown = [caller.name for caller in callers if not caller.has_spec()]
+        return f"there is no hook {unknown[0]!r}{nearest(unknown[0], known)}" if unknown else ""
+
+    def _two_faced(self, plugin: object) -> str:
+        """A step's own implementation and a wrapper of everybody's cannot be told apart in one module."""
+        for caller in self._manager.get_hookcallers(plugin) or []:
+            faces = [impl.wrapper for impl in caller.get_hookimpls() if impl.plugin is plugin]
+            if caller.name in hookspecs.STEP_HOOKS and len(faces) > 1:
+                return f"it implements {caller.name!r} twice; put a wrapper into a plugin of its own"
+        return ""
+
+    def names(self, role: Role) -> list[str]:
+        """Names of the plugins that can be a step of that role."""
+        return [found.name for found in self.found if self.implements(found.name, HOOK_OF[role])]
+
+    def implements(self, name: str, hook: str) -> bool:
+        """Tell whether the plugin of that name implements a hook itself (wrapping it does not count)."""
+        return any(_own(impl, name) for impl in self._caller(hook).get_hookimpls())
+
+    def options_of(self, name: str) -> type[msgspec.Struct]:
+        """Give the type of a plugin's options."""
+        if not self.implements(name, "holdstill_options"):
+            return NoOptions
+        answer = self.call(name, "holdstill_options")
+        if not (isinstance(answer, type) and issubclass(answer, msgspec.Struct)):
+            raise PluginBugError(f"The plugin {name!r} answered holdstill_options with no msgspec.Struct.")
+        return answer
+
+    def absent(self, name: str, what: str) -> str:
+        """Say why there is no plugin ``name`` that does ``what``."""
+        for found in self.found:
+            if found.name == name and found.broken:
+                return f"the plugin {name!r} ({found.origin}) cannot be used: {found.broken}"
+        known = [found.name for found in self.found if not found.broken]
+        reason = f"the plugin {name!r} does not do that" if name in known else f"there is no plugin {name!r}"
+        return f"{what}: {reason}{nearest(name, [other for other in known if other != name])}"
+
+    def call(self, name: str, hook: str, **arguments: Any) -> Any:
+        """Call one plugin's hook, inside everybody's wrappers.
+
+        Raises UnavailableError if there is no such plugin or it has no such hook (never a silent ``None``),
+        PluginBugError for whatever it raises that is not an error of ours.
+        """
+        if not self.implements(name, hook):
+            raise UnavailableError(f"{self.absent(name, hook)}.")
+        others = [impl.plugin for impl in self._caller(hook).get_hookimpls() if not _meant(impl, name)]
+        caller = self._manager.subset_hook_caller(hook, others)
+        return _guarded(f"the plugin {name!r}", hook, caller, arguments)
+
+    def phase(self, hook: str, **arguments: Any) -> None:
+        """Call a phase hook of every plugin."""
+        _guarded("a plugin", hook, self._caller(hook), arguments)
+
+    def _caller(self, hook: str) -> pluggy.HookCaller:
+        caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
+        return caller
+
+
+def _own(impl: HookImpl, name: str) -> bool:
+    return impl.plugin_name == name and not (impl.wrapper or impl.hookwrapper)
+
+
+def _meant(impl: HookImpl, name: str) -> bool:
+    return _own(impl, name) or bool(impl.wrapper or impl.hookwrapper)
+
+
+def _guarded(who: str, hook: str, caller: Any, arguments: dict[str, Any]) -> Any:
+    try:
+        return caller(**arguments)
+    except HoldstillError:
+        raise
+    except Exception as error:
+        raise PluginBugError(
+            f"A defect in {who}: {hook} raised {type(error).__name__}: {error}. The traceback is in the log."
+        ) from error

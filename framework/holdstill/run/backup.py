@@ -1,0 +1,31 @@
+"""Run the job's own backup on what is exposed."""
+
+from __future__ import annotations
+
+import structlog
+
+from holdstill.errors import BackupError, HoldstillError, PluginBugError
+from holdstill.run.run import Run
+
+log = structlog.get_logger()
+
+
+def backup(run: Run) -> None:
+    """Make the backup; whatever went wrong in it, the *backup* failed."""
+    step = run.job.backup
+    if step is None:
+        return
+    try:
+        made = run.call(
+            step,
+            "holdstill_make_backup",
+            guests=run.exposed,
+            hold=run.hold(step.plugin),
+            progress=run.progress,
+        )
+    except (PluginBugError, BackupError):
+        raise
+    except HoldstillError as error:
+        raise BackupError(f"The backup ({step.plugin}) failed: {error}") from error
+    run.outcome.backup = dict(made or {})
+    log.info("backup made", step=step.plugin, **run.outcome.backup)

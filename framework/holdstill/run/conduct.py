@@ -1,0 +1,55 @@
+"""Conduct a run through its phases: the whole of it, or the first half for somebody else's backup."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import structlog
+
+from holdstill.journal.journal import Journal
+from holdstill.run.lock import job_lock
+from holdstill.run.outcome import Outcome
+from holdstill.run.phases import attempt, end, phase, release
+from holdstill.run.recover import clear_the_way
+from holdstill.run.run import Run
+from holdstill.run.start import Site, begin, resolve
+from holdstill.words import RunInfo
+
+
+def run_job(site: Site, info: RunInfo) -> Outcome:
+    """Do a whole job: prepare, expose, backup, release, verify."""
+    with _started(site, info) as run:
+        good = all(phase(run, name) for name in ("prepare", "expose", "backup"))
+        release(run, in_use=good)
+        if run.outcome.ok:
+            phase(run, "verify")
+        return end(run)
+
+
+def pre(site: Site, info: RunInfo) -> Run:
+    """Do the first half: hold and open, then leave it to ``post``; or, failing, leave nothing."""
+    with _started(site, info) as run:
+        if all(phase(run, name) for name in ("prepare", "expose")):
+            attempt(run, "expose", lambda: _hand_over(site, run))
+        if not run.outcome.ok:
+            release(run, in_use=False)
+            end(run)
+        return run
+
+
+@contextmanager
+def _started(site: Site, info: RunInfo) -> Iterator[Run]:
+    """Have the job to ourselves, with dead runs' holds out of the way."""
+    job = resolve(site, info)
+    with ExitStack() as stack:
+        stack.enter_context(job_lock(site.places.state, info.job))
+        stack.enter_context(structlog.contextvars.bound_contextvars(job=info.job, run=info.id))
+        clear_the_way(site, info)
+        yield begin(site, info, job)
+
+
+def _hand_over(site: Site, run: Run) -> None:
+    site.interruption.check()
+    assert isinstance(run.journal, Journal)
+    run.journal.hand_over(site.clock() + run.job.lease)

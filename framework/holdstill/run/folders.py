@@ -1,0 +1,38 @@
+"""The folder in which a job's trees appear, and the note in it that says what they are.
+
+Nothing held, nothing there: a backup that comes at the wrong time must find no folder rather than an
+empty one, which many programs would back up with success.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdstill.host import Host
+from holdstill.run.run import Run
+from holdstill.words import Facts
+
+NOTE = ".holdstill.json"
+
+
+def make_job_folder(run: Run) -> None:
+    """Make the folder for the trees, with a mode of its own: callers come with umask 077."""
+    folder = run.info.trees
+    run.hold("holdstill").promise(f"folder {folder}", by_hand=["rmdir", folder], folder=folder)
+    run.host.run("mkdir", "--parents", "--mode=0755", folder)
+
+
+def leave_note(run: Run) -> None:
+    """Say in the job's folder what is held, so that a backup can check that it reads a real hold."""
+    path = f"{run.info.trees}/{NOTE}"
+    run.hold("holdstill").promise(f"note {path}", by_hand=["rm", "--force", path], file=path)
+    note = {"run": run.info, "guests": {exposed.guest: exposed.sources for exposed in run.exposed}}
+    run.host.write(path, msgspec.json.format(msgspec.json.encode(note), indent=2).decode() + "\n")
+
+
+def undo(facts: Facts, host: Host) -> None:
+    """Remove the note, or the folder if it is empty: what somebody else put there is not ours to remove."""
+    if "file" in facts:
+        host.run("rm", "--force", str(facts["file"]))
+    elif host.look(folder := str(facts["folder"])):
+        host.run("rmdir", folder)

@@ -1,0 +1,157 @@
+"""A job, resolved: every step with its plugin and its typed options."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from holdstill.config.document import Route
+from holdstill.config.model import Config, GuestConfig, JobConfig
+from holdstill.config.typed import Typist
+from holdstill.errors import HoldstillError, NotFoundError
+from holdstill.plugins.registry import Registry
+from holdstill.text import nearest
+from holdstill.words import Role, RunInfo, Step
+
+
+class Guest(msgspec.Struct, frozen=True, kw_only=True):
+    """A guest with its steps."""
+
+    name: str
+    disks: tuple[str, ...]
+    quiesce: tuple[Step[Any], ...]
+    snapshot: Step[Any]
+    open: tuple[Step[Any], ...]
+
+    @property
+    def steps(self) -> tuple[Step[Any], ...]:
+        """All steps, in the order in which they are taken."""
+        return (*self.quiesce, self.snapshot, *self.open)
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """A job with its guests and steps."""
+
+    guests: tuple[Guest, ...]
+    backup: Step[Any] | None
+    verify: tuple[Step[Any], ...]
+    lease: float
+    release_within: float
+
+
+class Resolver:
+    """Turns what is written of one job into steps of plugins that are there."""
+
+    def __init__(self, config: Config, plugins: Registry, typist: Typist, info: RunInfo) -> None:
+        self._config = config
+        self._plugins = plugins
+        self._typist = typist
+        self._info = info
+
+    def job(self) -> Job | None:
+        """Give the job, or ``None`` after complaining of all that is wrong with it.
+
+        Raises NotFoundError if there is no job of that name.
+        """
+        name = self._info.job
+        if name not in self._config.jobs:
+            known = ", ".join(self._config.jobs) or "none"
+            raise NotFoundError(
+                f"There is no job {name!r}{nearest(name, self._config.jobs)}; known are: {known}."
+            )
+        written = self._config.jobs[name]
+        if written is None:
+            return None
+        guests = [
+            self._guest(guest, (*self._route, "guests", at)) for at, guest in enumerate(written.guests or ())
+        ]
+        if not guests:
+            self._typist.complain(self._route, f"the job {name!r} has no guests")
+        return self._whole(written, guests)
+
+    @property
+    def _route(self) -> Route:
+        return ("jobs", self._info.job)
+
+    def _whole(self, written: JobConfig, guests: list[Guest | None]) -> Job | None:
+        backup = self._step(written.backup, Role.BACKUP, (*self._route, "backup")) if written.backup else None
+        verify = self._verify(written, backup)
+        if None in guests or None in verify or (written.backup and not backup):
+            return None
+        return Job(
+            guests=tuple(guest for guest in guests if guest),
+            backup=backup,
+            verify=tuple(step for step in verify if step),
+            lease=float(written.lease),
+            release_within=float(written.release_within),
+        )
+
+    def _verify(self, written: JobConfig, backup: Step[Any] | None) -> list[Step[Any] | None]:
+        if written.verify is not None:
+            return self._steps(written.verify, Role.VERIFY, (*self._route, "verify"))
+        if backup and self._plugins.implements(backup.plugin, "holdstill_verify_backup"):
+            return [msgspec.structs.replace(backup, role=Role.VERIFY)]
+        return []
+
+    def _guest(self, name: str, route: Route) -> Guest | None:
+        if name not in self._config.guests:
+            self._typist.complain(route, f"there is no guest {name!r}{nearest(name, self._config.guests)}")
+            return None
+        written, place = self._config.guests[name], ("guests", name)
+        if written is None or not self._disks_fit(written, place):
+            return None
+        snapshot = self._step(
+            written.snapshot or _snapshot_for(written), Role.SNAPSHOT, (*place, "snapshot"), name
+        )
+        opens = self._steps(written.open, Role.OPEN, (*place, "open"), name)
+        quiesce = self._steps(written.quiesce, Role.QUIESCE, (*place, "quiesce"), name)
+        if snapshot is None or None in opens or None in quiesce:
+            return None
+        return Guest(
+            name=name,
+            disks=tuple(written.disks),
+            quiesce=tuple(step for step in quiesce if step),
+            snapshot=snapshot,
+            open=tuple(step for step in opens if step),
+        )
+
+    def _disks_fit(self, written: GuestConfig, place: Route) -> bool:
+        bad = [disk for disk in written.disks if not disk.startswith("/")]
+        for disk in bad:
+            self._typist.complain((*place, "disks"), f"the disk {disk!r} is not an absolute path")
+        if not written.disks:
+            self._typist.complain((*place, "disks"), "a guest needs at least one disk")
+        return bool(written.disks) and not bad
+
+    def _steps(self, written: object, role: Role, route: Route, guest: str = "") -> list[Step[Any] | None]:
+        entries = written if isinstance(written, list) else [written]
+        return [self._step(entry, role, (*route, at), guest) for at, entry in enumerate(entries)]
+
+    def _step(self, written: object, role: Role, route: Route, guest: str = "") -> Step[Any] | None:
+        if isinstance(written, str):
+            written = {written: None}
+        if not (isinstance(written, dict) and len(written) == 1):
+            self._typist.complain(
+                route, f"{role} is a plugin's name, or 'NAME: {{options}}', not {written!r}"
+            )
+            return None
+        [(name, options)] = written.items()
+        if name not in self._plugins.names(role):
+            self._typist.complain((*route, name), self._plugins.absent(name, str(role)))
+            return None
+        typed = self._options(name, options, (*route, name))
+        if typed is None:
+            return None
+        return Step(plugin=name, role=role, options=typed, run=self._info, guest=guest)
+
+    def _options(self, name: str, written: object, route: Route) -> msgspec.Struct | None:
+        try:
+            return self._typist.struct(self._plugins.options_of(name), written, route)
+        except HoldstillError as error:
+            self._typist.complain(route, str(error))
+            return None
+
+
+def _snapshot_for(guest: GuestConfig) -> str:
+    return "lvm" if all(disk.startswith("/dev/") for disk in guest.disks) else "image"

@@ -1,0 +1,55 @@
+"""The framework's own part of every phase, as a plugin like any other.
+
+It is registered first, so pluggy calls it last: whatever a site's plugin does in a phase comes before,
+and what it wraps is wrapped around this.
+"""
+
+from __future__ import annotations
+
+from pluggy import HookimplMarker
+
+from holdstill.host import Host
+from holdstill.plugins.load import Found
+from holdstill.run import backup, expose, folders, prepare, release, verify
+from holdstill.run.run import Run
+from holdstill.words import Facts
+
+hookimpl = HookimplMarker("holdstill")
+NAME = "holdstill"
+
+
+class Lifecycle:
+    """What happens in each phase."""
+
+    @hookimpl
+    def holdstill_prepare(self, run: Run) -> None:
+        """Look at everything; complain of all at once."""
+        prepare.look(run)
+
+    @hookimpl
+    def holdstill_expose(self, run: Run) -> None:
+        """Hold and open every guest."""
+        expose.expose(run)
+
+    @hookimpl
+    def holdstill_backup(self, run: Run) -> None:
+        """Run the job's backup."""
+        backup.backup(run)
+
+    @hookimpl
+    def holdstill_release(self, run: Run) -> None:
+        """Keep all promises."""
+        release.let_go(run)
+
+    @hookimpl
+    def holdstill_verify(self, run: Run) -> None:
+        """Check the backup."""
+        verify.verify(run)
+
+    @hookimpl
+    def holdstill_undo(self, facts: Facts, host: Host) -> None:
+        """Take away a folder or a file of the framework's own."""
+        folders.undo(facts, host)
+
+
+CORE = Found(name=NAME, origin="the framework itself", plugin=Lifecycle())

@@ -1,0 +1,42 @@
+"""One run of a job at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from holdstill.errors import StorageError, UnavailableError
+from holdstill.journal.lock import acquire
+
+
+@contextmanager
+def job_lock(state: Path, job: str) -> Iterator[None]:
+    """Have the job to ourselves. Raises UnavailableError, saying who has it, if somebody else does."""
+    path = state / "locks" / f"{job}.lock"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageError(f"The lock {path} cannot be made: {error.strerror}.") from None
+    try:
+        if not acquire(descriptor):
+            raise UnavailableError(
+                f"The job {job!r} is busy: {_who(descriptor)}. Try again when it has ended."
+            )
+        _sign(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _sign(descriptor: int) -> None:
+    """Leave word who we are, for the message that others get; the lock itself is the kernel's."""
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+
+
+def _who(descriptor: int) -> str:
+    who = os.pread(descriptor, 100, 0).decode(errors="replace")
+    return f"{who} is running it" if who else "another process is starting it"

@@ -1,0 +1,67 @@
+"""Do one phase of a run, and note how it went."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import structlog
+
+from holdstill.errors import ExitCode, HoldstillError, PluginBugError, RunInterrupted
+from holdstill.journal.journal import Journal
+from holdstill.run.outcome import Failure, Outcome
+from holdstill.run.release import let_go, still_held_well
+from holdstill.run.run import Run
+
+log = structlog.get_logger()
+
+
+def phase(run: Run, name: str) -> bool:
+    """Do one phase with every plugin that takes part; tell whether all is well."""
+    log.info(name)
+    began = time.monotonic()
+    good = attempt(run, name, lambda: run.plugins.phase(f"holdstill_{name}", run=run))
+    run.outcome.seconds[name] = time.monotonic() - began
+    return good
+
+
+def attempt(run: Run, name: str, part: Callable[[], None]) -> bool:
+    """Do a part of a phase; whatever it raises becomes a failure of the run. Tell whether all is well."""
+    try:
+        part()
+    except (HoldstillError, RunInterrupted) as error:
+        failed = log.exception if isinstance(error, PluginBugError) else log.error
+        failed("failed", phase=name, why=str(error))
+        run.outcome.failures.append(Failure.of(name, error))
+    except Exception as error:
+        log.exception("a defect", phase=name)
+        sentence = f"A defect in holdstill ({type(error).__name__}: {error}); the traceback is in the log."
+        run.outcome.failures.append(Failure(phase=name, sentence=sentence, code=ExitCode.BUG))
+    return not run.outcome.failures
+
+
+def release(run: Run, *, in_use: bool) -> None:
+    """Let go in peace, whatever a plugin that takes part in the phase does.
+
+    ``in_use`` says that somebody read what was held until now: then it must have held to the end.
+    """
+    with run.interruption.shield():
+        if in_use:
+            attempt(run, "release", lambda: still_held_well(run))
+        phase(run, "release")
+        if run.journal.open_promises and not run.outcome.still_held:
+            let_go(run)
+
+
+def end(run: Run) -> Outcome:
+    """Close the journal if nothing is held any more, and tell everyone how it ended."""
+    if isinstance(run.journal, Journal):
+        if run.journal.open_promises:
+            run.journal.leave()
+        else:
+            run.journal.close()
+    try:
+        run.plugins.phase("holdstill_finished", run=run, outcome=run.outcome)
+    except HoldstillError:
+        log.exception("a plugin failed when it heard of the end")
+    return run.outcome

@@ -1,0 +1,97 @@
+"""Say what a run would do, command by command, on the devices as they are now; change nothing."""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdstill.errors import NotPlannableError
+from holdstill.host.planning import PlanningHost
+from holdstill.journal.records import Promise
+from holdstill.run.backup import backup
+from holdstill.run.expose import open_step, snapshot
+from holdstill.run.folders import leave_note, make_job_folder
+from holdstill.run.job import Guest, Job
+from holdstill.run.run import Run
+from holdstill.run.start import Site
+from holdstill.words import Exposed, Fact, RunInfo, Sources, Tree
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run would do. Each line is one for root's shell."""
+
+    run: RunInfo
+    expose: list[str]
+    backup: list[str]
+    release: list[str]
+    unknown: list[str]
+    "What can be known only while it is done; empty if the plan is complete."
+
+
+class _PlannedPromises:
+    """Promises that nobody relies on."""
+
+    def __init__(self) -> None:
+        self.open_promises: tuple[Promise, ...] = ()
+
+    def promise(self, *, plugin: str, guest: str, what: str, by_hand: str, facts: dict[str, Fact]) -> Promise:
+        number = len(self.open_promises) + 1
+        record = Promise(number=number, plugin=plugin, guest=guest, what=what, by_hand=by_hand, facts=facts)
+        self.open_promises = (*self.open_promises, record)
+        return record
+
+    def undone(self, promise: Promise) -> None:
+        """Nothing is done, so nothing is undone."""
+
+
+def pretend(site: Site, info: RunInfo, job: Job) -> Run:
+    """Give a run that changes nothing."""
+    return Run(
+        info=info, host=PlanningHost(site.host), plugins=site.plugins, journal=_PlannedPromises(), job=job
+    )
+
+
+def plan(site: Site, info: RunInfo, job: Job) -> Plan:
+    """Plan a run of ``job``."""
+    run = pretend(site, info, job)
+    host = run.host
+    assert isinstance(host, PlanningHost)
+    make_job_folder(run)
+    unknown = [word for guest in job.guests if (word := _plan_guest(run, host, guest))]
+    leave_note(run)
+    exposing = host.take()
+    backup(run)
+    return Plan(
+        run=info,
+        expose=exposing,
+        backup=host.take(),
+        release=[promise.by_hand for promise in reversed(run.journal.open_promises)],
+        unknown=unknown,
+    )
+
+
+def _plan_guest(run: Run, host: PlanningHost, guest: Guest) -> str:
+    """Plan to expose one guest; say what of it can be known only while it is done."""
+    unknown, sources = "", _plan_snapshot(run, host, guest)
+    try:
+        for step in guest.open:
+            sources = open_step(run, step, sources)
+            _imagine(host, sources)
+    except NotPlannableError as error:
+        unknown = f"guest {guest.name}: {error}."
+        sources = (Tree(guest=guest.name, path=run.info.tree(guest.name)),)
+    run.exposed = (*run.exposed, Exposed(guest=guest.name, sources=sources))
+    return unknown
+
+
+def _plan_snapshot(run: Run, host: PlanningHost, guest: Guest) -> Sources:
+    snapshots = snapshot(run, guest)
+    for made, disk in zip(snapshots, guest.disks, strict=True):
+        host.imagine(made.path, shows=disk)
+        host.imagine(made.store, shows=disk)
+    return snapshots
+
+
+def _imagine(host: PlanningHost, sources: Sources) -> None:
+    for source in sources:
+        if not host.imagined(source.path) and not host.look(source.path):
+            host.imagine(source.path)

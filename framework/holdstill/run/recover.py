@@ -1,0 +1,121 @@
+"""Finish what other processes left: dead runs' holds, and holds that ``pre`` left to ``post``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import structlog
+
+from holdstill.errors import StillHeldError, StorageError, UnavailableError
+from holdstill.journal.journal import Journal
+from holdstill.journal.shelf import Held, State, holds
+from holdstill.run.outcome import Outcome
+from holdstill.run.phases import attempt, end, release
+from holdstill.run.start import Site, run_of
+from holdstill.words import RunInfo
+
+log = structlog.get_logger()
+
+PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+"How long we wait for another process that is finishing a hold which is in our way."
+
+
+def recover(site: Site) -> list[Outcome]:
+    """Finish every abandoned hold of this host. Holds that live, or wait for their ``post``, are not touched."""
+    return _finish_all(site, lambda held: held.state is State.ABANDONED)
+
+
+def post(site: Site, job: str, session: str) -> list[Outcome]:
+    """Release what ``pre`` left to us, or what is left of it. Nothing held: nothing to do.
+
+    A ``pre`` or a release of this session that is still at work is waited for; some callers are impatient.
+    """
+    for pause in PAUSES:
+        if not any(held.state is State.LIVING and _is_of(held, job, session) for held in _holds(site)):
+            break
+        site.host.pause(pause)
+    return _finish_all(site, lambda held: _is_of(held, job, session))
+
+
+def clear_the_way(site: Site, info: RunInfo) -> None:
+    """Before a run: finish what dead runs of any job left, and this session's own earlier hold.
+
+    Raises StillHeldError if something of this job cannot be let go of, UnavailableError if it is held for
+    another session. The caller has the job's lock.
+    """
+    recover(site)
+    post(site, info.job, info.session)
+    for pause in (*PAUSES, None):
+        in_the_way = [
+            held for held in _holds(site) if held.story.header and held.story.header.job == info.job
+        ]
+        if not in_the_way:
+            return
+        if in_the_way[0].state is not State.LIVING or pause is None:
+            break
+        site.host.pause(pause)
+    raise _refusal(in_the_way[0])
+
+
+def _refusal(held: Held) -> Exception:
+    header = held.story.header
+    assert header
+    if held.state is State.HANDED_OVER:
+        return UnavailableError(
+            f"The job {header.job!r} is held for the session {header.session!r} (run {header.id}): "
+            f"«holdstill post {header.job} --session {header.session}» lets go of it."
+        )
+    if held.state is State.LIVING:
+        return UnavailableError(
+            f"The job {header.job!r} is busy: another process is releasing run {header.id}."
+        )
+    left = "; ".join(f"{promise.what}: «{promise.by_hand}»" for promise in reversed(held.story.open))
+    return StillHeldError(
+        f"The job {header.job!r} cannot run: its run {header.id} still holds what could not be let go of ({left})."
+    )
+
+
+def _holds(site: Site) -> list[Held]:
+    return list(holds(site.places.state, site.boot, site.clock()))
+
+
+def _is_of(held: Held, job: str, session: str) -> bool:
+    header = held.story.header
+    return bool(header and header.job == job and header.session == session)
+
+
+def _finish_all(site: Site, wanted: Callable[[Held], bool]) -> list[Outcome]:
+    outcomes = []
+    for held in _holds(site):
+        if not wanted(held) or held.state is State.LIVING:
+            continue
+        if held.story.newer:
+            log.error("left alone", journal=str(held.path), why=held.story.damage)
+        elif journal := Journal.take(held.path):
+            outcomes.append(_finish(site, journal, in_use=held.state is State.HANDED_OVER))
+    return outcomes
+
+
+def _finish(site: Site, journal: Journal, *, in_use: bool) -> Outcome:
+    """Release one hold that is ours now."""
+    run = run_of(site, _info(journal), journal)
+    with structlog.contextvars.bound_contextvars(job=run.info.job, run=run.info.id):
+        if journal.story.damage:
+            attempt(run, "release", lambda: _set_aside(journal))
+        release(run, in_use=in_use)
+        return end(run)
+
+
+def _set_aside(journal: Journal) -> None:
+    kept = journal.set_aside()
+    raise StorageError(
+        f"The journal {journal.path} is damaged: {journal.story.damage}. What could be read of it was let go of; "
+        f"it is kept as {kept}: look in it for what else the run may hold."
+    )
+
+
+def _info(journal: Journal) -> RunInfo:
+    header = journal.story.header
+    if header is None:
+        return RunInfo(id=journal.path.stem, job="", session="", trees="")
+    return RunInfo(id=header.id, job=header.job, session=header.session, trees=header.trees)

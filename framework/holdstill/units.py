@@ -1,0 +1,95 @@
+"""Sizes and times as people write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+BYTES = {"": 1, "B": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+class Duration(float):
+    """A time in seconds; written ``90``, ``90s``, ``5m``, ``12h`` or ``2d``."""
+
+    PATTERN = r"^\d+(\.\d+)?\s*[smhd]?$"
+
+    @classmethod
+    def parse(cls, written: object) -> Duration:
+        """Read a time. Raises ValueError, as a sentence, if it is none."""
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([a-zA-Z]*)", str(written).strip())
+        if not match or match[2] not in SECONDS:
+            raise ValueError(
+                f"{written!r} is not a time; write seconds, or a unit of s, m, h, d: 90s, 5m, 12h"
+            )
+        return cls(float(match[1]) * SECONDS[match[2]])
+
+    def __str__(self) -> str:
+        for unit in ("d", "h", "m"):
+            if self and self % SECONDS[unit] == 0:
+                return f"{self / SECONDS[unit]:g}{unit}"
+        return f"{float(self):g}s"
+
+
+class Size:
+    """An amount of storage: bytes, or a part of something that is known only on the host.
+
+    Written ``1073741824``, ``512M``, ``10G`` (powers of 1024), or ``10%ORIGIN``, ``50%FREE``.
+    """
+
+    PATTERN = r"^(\d+(\.\d+)?\s*([BKMGT](iB|B)?)?|\d+(\.\d+)?%(ORIGIN|FREE))$"
+
+    def __init__(self, amount: float, of: str = "") -> None:
+        self.amount = amount
+        self.of = of
+
+    @classmethod
+    def parse(cls, written: object) -> Size:
+        """Read a size. Raises ValueError, as a sentence, if it is none."""
+        text = str(written).strip()
+        if share := re.fullmatch(r"(\d+(?:\.\d+)?)\s*%\s*(ORIGIN|FREE)", text):
+            return cls(float(share[1]), share[2])
+        amount = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([BKMGT]?)(?:iB|B)?", text)
+        if not amount:
+            raise ValueError(
+                f"{written!r} is not a size; write bytes, or a unit of K, M, G, T (powers of 1024), "
+                "or a share: 10G, 512M, 10%ORIGIN, 50%FREE"
+            )
+        return cls(float(amount[1]) * BYTES[amount[2]])
+
+    def bytes(self, *, origin: int, free: int) -> int:
+        """How many bytes that is, beside an origin of ``origin`` bytes and with ``free`` bytes free."""
+        whole = {"": 100.0, "ORIGIN": float(origin), "FREE": float(free)}[self.of]
+        return int(self.amount * whole / 100)
+
+    def __str__(self) -> str:
+        return f"{self.amount:g}%{self.of}" if self.of else human_bytes(self.amount)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Size) and (self.amount, self.of) == (other.amount, other.of)
+
+    def __hash__(self) -> int:
+        return hash((self.amount, self.of))
+
+
+def human_bytes(amount: float) -> str:
+    """Write an amount of bytes for a person: ``3.4 GiB``."""
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < BYTES["K"]:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= BYTES["K"]
+    return f"{amount:.1f} TiB"
+
+
+def decode(wanted: type[Any], written: object) -> Any:
+    """Read a value of one of this module's types, for msgspec's ``dec_hook``."""
+    if wanted in {Duration, Size}:
+        return wanted.parse(written)
+    raise TypeError(f"{wanted} is not a type that options may have")
+
+
+def schema(wanted: type[Any]) -> dict[str, Any]:
+    """Describe one of this module's types in JSON Schema, for msgspec's ``schema_hook``."""
+    if wanted in {Duration, Size}:
+        return {"type": ["string", "number"], "pattern": wanted.PATTERN}
+    raise TypeError(f"{wanted} is not a type that options may have")

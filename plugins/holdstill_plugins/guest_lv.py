@@ -1,0 +1,132 @@
+"""``guest-lv``: the logical volumes inside a guest's disk, without activating anything.
+
+LVM only reads the metadata; each volume becomes a device-mapper table of our own name, or, where the kernel
+has no device-mapper, a loop device at its offset. The guest's volume group may be named as the host's.
+"""
+
+from __future__ import annotations
+
+from holdstill.plugin import (
+    Complaint,
+    Device,
+    Facts,
+    GuestUnusableError,
+    Hold,
+    Host,
+    Kind,
+    NodeKind,
+    NoOptions,
+    Sources,
+    Step,
+    UnavailableError,
+    hookimpl,
+    missing_tools,
+)
+from holdstill_plugins import loops
+from holdstill_plugins.guest_metadata import SECTOR, Volume, read_volumes
+from holdstill_plugins.probe import probe
+
+PHYSICAL = "LVM2_member"
+
+
+@hookimpl
+def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+    """Need LVM, to read the metadata."""
+    del step, disks
+    return missing_tools(host, "lvm", "blkid", "losetup")
+
+
+@hookimpl
+def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Host) -> Sources:
+    """Put the volumes in the place of the physical volumes."""
+    physical = tuple(
+        source for source in sources if isinstance(source, Device) and source.content == PHYSICAL
+    )
+    if not physical:
+        return sources
+    volumes = read_volumes(host, physical)
+    mapper = _has_device_mapper(host)
+    opened = [
+        _opened(volume, f"holdstill-{step.run.id}-{step.guest}-{number}", hold, host, mapper=mapper)
+        for number, volume in enumerate(volumes)
+    ]
+    rest = tuple(source for source in sources if source not in physical)
+    return (*rest, *opened)
+
+
+def _has_device_mapper(host: Host) -> bool:
+    return host.installed("dmsetup") and host.ask("dmsetup", "version", ok=(0, 1)).status == 0
+
+
+def _opened(volume: Volume, name: str, hold: Hold, host: Host, *, mapper: bool) -> Device:
+    if not volume.segments:
+        raise GuestUnusableError(
+            f"The volume {volume.title} is {volume.layout}, not linear; name 'guest-vg' instead of 'guest-lv'."
+        )
+    first = volume.segments[0].device
+    on_devices = all(_is_block(segment.device.store, host) for segment in volume.segments)
+    if mapper and on_devices:
+        path = _map(volume, name, hold, host)
+    elif len(volume.segments) == 1:
+        path = _attach(volume, hold, host)
+    else:
+        raise GuestUnusableError(
+            f"The volume {volume.title} is in {len(volume.segments)} pieces, which needs device-mapper and disks "
+            "that are devices; name 'guest-vg' instead of 'guest-lv'."
+        )
+    found = probe(host, path)
+    return Device(
+        name=volume.title,
+        path=path,
+        size=sum(segment.size for segment in volume.segments),
+        kind=Kind.VOLUME,
+        store=first.store,
+        start=first.start + volume.segments[0].start,
+        content=found.content,
+        aliases=(*found.aliases, *volume.aliases),
+    )
+
+
+def _is_block(path: str, host: Host) -> bool:
+    node = host.look(path)
+    return node is not None and node.kind is NodeKind.BLOCK
+
+
+def _attach(volume: Volume, hold: Hold, host: Host) -> str:
+    [segment] = volume.segments
+    start = segment.device.start + segment.start
+    window = loops.Window(store=segment.device.store, start=start, size=segment.size)
+    return loops.attach(window, volume.title, hold, host)
+
+
+def _map(volume: Volume, name: str, hold: Hold, host: Host) -> str:
+    """Map a volume straight onto the snapshot; its dm UUID says whose it is."""
+    uuid = f"HOLDSTILL-{name}"
+    hold.promise(f"map {name} of {volume.title}", by_hand=["dmsetup", "remove", name], map=name, uuid=uuid)
+    host.run("dmsetup", "create", name, "--uuid", uuid, "--table", _table(volume))
+    return f"/dev/mapper/{name}"
+
+
+def _table(volume: Volume) -> str:
+    """Write a device-mapper table: sectors of 512 bytes (the kernel's linear target)."""
+    lines, at = [], 0
+    for segment in volume.segments:
+        length, start = segment.size // SECTOR, (segment.device.start + segment.start) // SECTOR
+        lines.append(f"{at} {length} linear {segment.device.store} {start}")
+        at += length
+    return "\n".join(lines)
+
+
+@hookimpl
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Remove a map that bears our UUID, or detach a loop device."""
+    if "map" not in facts:
+        loops.detach(facts, host)
+        return
+    name = str(facts["map"])
+    found = host.ask("dmsetup", "info", "--columns", "--noheadings", "--options", "uuid", name, ok=(0, 1))
+    if found.status:
+        return
+    if found.out.strip() != facts["uuid"]:
+        raise UnavailableError(f"the map {name} does not bear our UUID, so it is not removed")
+    host.run("dmsetup", "remove", "--retry", name)

@@ -1,0 +1,152 @@
+"""``guest-vg``: LVM's own activation of the volume group inside a guest's disk, under a private name.
+
+For what ``guest-lv`` cannot map: thin, RAID, cached volumes. ``vgimportclone`` gives the group and its physical
+volumes new names and UUIDs on the snapshot, so that neither the host's groups nor a clone's clash with it.
+"""
+
+from __future__ import annotations
+
+import json
+
+from holdstill.plugin import (
+    Complaint,
+    Device,
+    Facts,
+    GuestUnusableError,
+    Hold,
+    Host,
+    Kind,
+    NoOptions,
+    Sources,
+    Step,
+    UnavailableError,
+    hookimpl,
+    missing_tools,
+)
+from holdstill_plugins import loops
+from holdstill_plugins.guest_metadata import Volume
+from holdstill_plugins.probe import probe
+
+PHYSICAL = "LVM2_member"
+FILTER = 'devices{global_filter=["a|.*|"] use_devicesfile=0} backup{backup=0 archive=0}'
+"--devices overrides the host's devices file, but not a filter in its lvm.conf."
+
+
+@hookimpl
+def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+    """Need LVM's tools, and a kernel with device-mapper."""
+    del step, disks
+    missing = missing_tools(host, "vgimportclone", "vgchange", "vgs", "lvs", "dmsetup", "blkid")
+    if not missing and host.ask("dmsetup", "version", ok=(0, 1)).status:
+        missing.append(
+            Complaint("The kernel has no device-mapper, which guest-vg needs; use 'guest-lv' instead.")
+        )
+    return missing
+
+
+@hookimpl
+def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Host) -> Sources:
+    """Put the activated volumes in the place of the physical volumes."""
+    physical = [source for source in sources if isinstance(source, Device) and source.content == PHYSICAL]
+    if not physical:
+        return sources
+    writable = [_writable(device, hold, host) for device in physical]
+    group = f"hs_{step.run.id}_{step.guest[:40]}"
+    names = _original_names(writable, host)
+    _activate(group, writable, hold, host)
+    rest = tuple(source for source in sources if source not in physical)
+    return (*rest, *(_volume(entry, names, host) for entry in _volumes(group, writable, host)))
+
+
+def _writable(device: Device, hold: Hold, host: Host) -> str:
+    """Give a path through which the new names can be written onto the snapshot."""
+    if not device.read_only:
+        return device.path
+    return loops.attach(
+        loops.Window(store=device.store, start=device.start, size=device.size), device.name, hold, host
+    )
+
+
+def _activate(group: str, paths: list[str], hold: Hold, host: Host) -> None:
+    listed = ",".join(paths)
+    host_lvm = ("--config", FILTER, "--devices", listed)
+    hold.promise(
+        f"volume group {group}",
+        by_hand=["vgchange", "--activate", "n", "--config", FILTER, "--devices", listed, group],
+        group=group,
+        devices=listed,
+    )
+    host.run("vgimportclone", *host_lvm, "--basevgname", group, *paths)
+    host.run("vgchange", *host_lvm, "--activate", "y", "--setautoactivation", "n", group, ok=(0,))
+
+
+def _original_names(paths: list[str], host: Host) -> str:
+    """Give the name that the guest itself knows its volume group by."""
+    names = {
+        entry["vg_name"]
+        for entry in _report(
+            host, "vgs", "vg", "--options", "vg_name", "--config", FILTER, "--devices", ",".join(paths)
+        )
+    }
+    if len(names) != 1:
+        raise GuestUnusableError(
+            f"guest-vg opens one volume group for each guest; there are {len(names)} ({', '.join(sorted(names))})."
+        )
+    return str(names.pop())
+
+
+def _volumes(group: str, paths: list[str], host: Host) -> list[dict[str, str]]:
+    fields = "lv_name,lv_path,lv_size,lv_active"
+    listed = ("--config", FILTER, "--devices", ",".join(paths))
+    volumes = _report(host, "lvs", "lv", "--units", "b", "--nosuffix", "--options", fields, *listed, group)
+    return [entry for entry in volumes if entry["lv_path"] and entry["lv_active"] == "active"]
+
+
+def _report(host: Host, command: str, kind: str, *arguments: str) -> list[dict[str, str]]:
+    answer = host.ask(command, "--reportformat", "json", *arguments)
+    return [entry for report in json.loads(answer.out)["report"] for entry in report.get(kind, [])]
+
+
+def _volume(entry: dict[str, str], group: str, host: Host) -> Device:
+    found = probe(host, entry["lv_path"])
+    named = Volume(group=group, name=entry["lv_name"])
+    return Device(
+        name=named.title,
+        path=entry["lv_path"],
+        size=int(entry["lv_size"]),
+        kind=Kind.VOLUME,
+        store=entry["lv_path"],
+        content=found.content,
+        aliases=(*found.aliases, *named.aliases),
+    )
+
+
+@hookimpl
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Deactivate the group, if any map of it is there, or detach a loop device."""
+    if "group" not in facts:
+        loops.detach(facts, host)
+        return
+    group = str(facts["group"])
+    if not _maps(group, host):
+        return
+    host.run(
+        "vgchange",
+        "--config",
+        FILTER,
+        "--devices",
+        str(facts["devices"]),
+        "--activate",
+        "n",
+        group,
+        ok=(0, 5),
+    )
+    if left := _maps(group, host):
+        raise UnavailableError(f"/dev/mapper/{left[0]} is still in use")
+
+
+def _maps(group: str, host: Host) -> list[str]:
+    """Give the maps of a group by name: it bears the run's id, so they can be nobody else's."""
+    answer = host.ask("dmsetup", "info", "--columns", "--noheadings", "--options", "name", ok=(0, 1))
+    mapped = group.replace("-", "--") + "-"
+    return [name for name in answer.out.split() if name.startswith(mapped)]

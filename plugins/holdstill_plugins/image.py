@@ -1,0 +1,128 @@
+"""``image``: a guest's disk that is a file, cloned by reflink where the file system can, and attached.
+
+A clone is of one moment, and takes no time and no room. A plain copy takes time, in which the guest may
+write: it is refused unless nobody wrote meanwhile.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+
+import msgspec
+
+from holdstill.plugin import (
+    CommandFailedError,
+    Complaint,
+    Device,
+    ExitCode,
+    Facts,
+    Hold,
+    Host,
+    NodeKind,
+    SnapshotError,
+    Step,
+    StorageError,
+    UnavailableError,
+    hookimpl,
+    human_bytes,
+    missing_tools,
+)
+from holdstill_plugins import loops
+
+COPYING = 24 * 3600.0
+"How long copying an image may take, in seconds."
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
+    """How images are copied."""
+
+    folder: str = ""
+    "Where the copies go; beside each image if not given, which is where it can be cloned."
+    clone: bool = False
+    "Refuse where the file system cannot clone, rather than copy the whole image."
+
+
+@hookimpl
+def holdstill_options() -> type[Options]:
+    """Give the options."""
+    return Options
+
+
+@hookimpl
+def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+    """Need the tools, files as disks, and the folder for the copies."""
+    found = missing_tools(host, "cp", "losetup")
+    for disk in disks:
+        node, folder = host.look(disk.path), posixpath.dirname(_copy(step, disk))
+        if node and node.kind is not NodeKind.FILE:
+            found.append(
+                Complaint(f"{disk.path} is a {node.kind}, not an image file; use 'lvm'.", ExitCode.CONFIG)
+            )
+        if not host.look(folder):
+            found.append(Complaint(f"The folder {folder} for the copy of {disk.path} does not exist."))
+    return found
+
+
+@hookimpl
+def holdstill_snapshot(
+    step: Step[Options], disks: tuple[Device, ...], hold: Hold, host: Host
+) -> tuple[Device, ...]:
+    """Clone each image, then attach each clone."""
+    copies = list(_copies(step, disks, hold, host))
+    return tuple(
+        msgspec.structs.replace(
+            disk, store=copy, path=loops.attach(loops.Window(store=copy), disk.name, hold, host)
+        )
+        for disk, copy in zip(disks, copies, strict=True)
+    )
+
+
+def _copies(step: Step[Options], disks: tuple[Device, ...], hold: Hold, host: Host) -> Iterator[str]:
+    if len(disks) > 1:
+        raise SnapshotError("image cannot hold several disks at one moment; put them on logical volumes.")
+    for disk in disks:
+        copy = _copy(step, disk)
+        hold.promise(f"copy of {disk.path}", by_hand=["rm", "--force", copy], copy=copy)
+        _clone(step, disk, copy, host)
+        yield copy
+
+
+def _copy(step: Step[Options], disk: Device) -> str:
+    folder, name = posixpath.split(disk.path)
+    return posixpath.join(step.options.folder or folder, f".{name}.holdstill-{step.run.id}")
+
+
+def _clone(step: Step[Options], disk: Device, copy: str, host: Host) -> None:
+    try:
+        host.run("cp", "--reflink=always", disk.path, copy)
+    except CommandFailedError:
+        if step.options.clone:
+            raise
+        _copy_whole(disk, copy, host)
+
+
+def _copy_whole(disk: Device, copy: str, host: Host) -> None:
+    """Copy byte by byte, and refuse the copy if the image was written to meanwhile: it would be torn."""
+    before = host.look(disk.path)
+    try:
+        host.run("cp", "--reflink=never", "--sparse=always", disk.path, copy, deadline=COPYING)
+    except CommandFailedError as error:
+        raise StorageError(f"{disk.path} ({human_bytes(disk.size)}) could not be copied: {error}") from error
+    if host.look(disk.path) != before:
+        raise SnapshotError(
+            f"{disk.path} was written to while it was copied, so the copy is not of one moment. Keep it on a file "
+            "system that can clone (XFS, btrfs), or name a 'quiesce' step that keeps the guest from writing."
+        )
+
+
+@hookimpl
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Detach the loop device, or remove the copy when nothing uses it any more."""
+    if "copy" not in facts:
+        loops.detach(facts, host)
+        return
+    copy = str(facts["copy"])
+    if users := loops.on(copy, host):
+        raise UnavailableError(f"{copy} is still in use by {', '.join(users)}")
+    host.run("rm", "--force", copy)

@@ -1,0 +1,94 @@
+"""``kpartx``: a device-mapper map for each partition of a disk, made by kpartx(8)."""
+
+from __future__ import annotations
+
+import re
+
+from holdstill.plugin import (
+    Complaint,
+    Device,
+    Facts,
+    Hold,
+    Host,
+    Kind,
+    NoOptions,
+    Sources,
+    Step,
+    UnavailableError,
+    hookimpl,
+    missing_tools,
+)
+from holdstill_plugins import loops
+from holdstill_plugins.partition_table import Partition, partition_device, read_table
+from holdstill_plugins.probe import probe
+
+LISTED = re.compile(r"^(?P<map>\S+) : \d+ \d+ \S+ (?P<start>\d+)", re.MULTILINE)
+"A line of «kpartx -l»: the map's name, and in the end its start in sectors of 512 bytes."
+
+
+@hookimpl
+def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+    """Need the tools, and a kernel with device-mapper."""
+    del step, disks
+    missing = missing_tools(host, "kpartx", "dmsetup", "sfdisk", "blkid")
+    if not missing and host.ask("dmsetup", "version", ok=(0, 1)).status:
+        missing.append(
+            Complaint("The kernel has no device-mapper, which kpartx needs; use 'partitions' instead.")
+        )
+    return missing
+
+
+@hookimpl
+def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Host) -> Sources:
+    """Put the partitions in the place of each disk that has a table."""
+    del step
+    opened: Sources = ()
+    for source in sources:
+        if isinstance(source, Device) and source.kind is Kind.DISK and (table := read_table(host, source)):
+            opened += _mapped(source, table, hold, host)
+        else:
+            opened += (source,)
+    return opened
+
+
+def _mapped(disk: Device, table: tuple[Partition, ...], hold: Hold, host: Host) -> tuple[Device, ...]:
+    hold.promise(
+        f"partition maps of {disk.name}",
+        by_hand=["kpartx", "-d", disk.path],
+        device=disk.path,
+        store=disk.store,
+    )
+    host.run("kpartx", "-a", "-s", disk.path)
+    maps = {int(found["start"]) * 512: f"/dev/mapper/{found['map']}" for found in _list(disk.path, host)}
+    devices = []
+    for partition in table:
+        path = maps.get(partition.start)
+        if path is None:
+            raise UnavailableError(f"kpartx made no map of partition {partition.number} of {disk.path}.")
+        found = probe(host, path)
+        devices.append(
+            partition_device(disk, partition, path=path, content=found.content, aliases=found.aliases)
+        )
+    return tuple(devices)
+
+
+def _list(device: str, host: Host) -> list[re.Match[str]]:
+    return list(LISTED.finditer(host.ask("kpartx", "-l", device).out))
+
+
+@hookimpl
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Remove the maps of a disk. kpartx goes on after a map that is in use, so look afterwards."""
+    for device in _devices(facts, host):
+        host.run("kpartx", "-d", "-s", device, ok=(0, 1))
+        for found in _list(device, host):
+            if host.look(f"/dev/mapper/{found['map']}"):
+                raise UnavailableError(f"/dev/mapper/{found['map']} is still in use")
+
+
+def _devices(facts: Facts, host: Host) -> list[str]:
+    """Where the disk is now: a snapshot's name bears the run's id, a loop device's number does not."""
+    device, store = str(facts["device"]), str(facts["store"])
+    if device != store:
+        return list(loops.on(store, host))
+    return [device] if host.look(device) else []

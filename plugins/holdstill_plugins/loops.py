@@ -1,0 +1,70 @@
+"""Loop devices on a part of a file or device, found again by what they are on, never by their number.
+
+A loop device's number is known only after it is attached, and somebody else has it after a reboot. What it
+is on is known before, and bears the run's id.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+
+import msgspec
+
+from holdstill.plugin import Facts, Hold, Host, UnavailableError
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """A part of a file or device."""
+
+    store: str
+    start: int = 0
+    "Bytes."
+    size: int = 0
+    "Bytes; 0 for all of it."
+    read_only: bool = False
+
+
+def attach(window: Window, name: str, hold: Hold, host: Host) -> str:
+    """Attach a loop device to ``window``, having promised to detach it; give its path."""
+    listed = f"losetup --noheadings --raw --output NAME,OFFSET --associated {shlex.quote(window.store)}"
+    hold.promise(
+        f"loop device of {name}",
+        by_hand=f"{listed} | while read loop offset; do test $offset = {window.start} && losetup --detach $loop; done",
+        store=window.store,
+        start=window.start,
+        size=window.size,
+    )
+    answer = host.run("losetup", "--find", "--show", *_arguments(window), planned=f"<loop device of {name}>")
+    return answer.out.strip()
+
+
+def _arguments(window: Window) -> list[str]:
+    part = ["--offset", str(window.start), "--sizelimit", str(window.size)] if window.size else []
+    return [*(["--read-only"] if window.read_only else []), *part, window.store]
+
+
+def on(store: str, host: Host) -> dict[str, tuple[int, int]]:
+    """Give the loop devices on ``store`` with their offset and size limit in bytes."""
+    answer = host.ask(
+        "losetup", "--json", "--list", "--output", "NAME,OFFSET,SIZELIMIT", "--associated", store
+    )
+    listed = json.loads(answer.out or "{}").get("loopdevices", [])
+    return {loop["name"]: (int(loop["offset"]), int(loop["sizelimit"])) for loop in listed}
+
+
+def detach(facts: Facts, host: Host) -> None:
+    """Detach the loop device of a promise.
+
+    ``losetup --detach`` of one that is in use succeeds and does nothing until its last user is gone, so look
+    again. Raises UnavailableError while it is in use.
+    """
+    store, window = str(facts["store"]), (facts["start"], facts["size"])
+    for loop in _matching(store, window, host):
+        host.run("losetup", "--detach", loop, ok=(0, 1))
+    if left := _matching(store, window, host):
+        raise UnavailableError(f"{left[0]} is still in use")
+
+
+def _matching(store: str, window: tuple[object, object], host: Host) -> list[str]:
+    return [loop for loop, at in on(store, host).items() if at == window]

@@ -1,0 +1,176 @@
+"""``lvm``: a snapshot of a logical volume, thick or thin as its origin is."""
+
+from __future__ import annotations
+
+import json
+
+import msgspec
+
+from holdstill.plugin import (
+    BackupError,
+    Complaint,
+    Device,
+    ExitCode,
+    Facts,
+    Hold,
+    Host,
+    Size,
+    SnapshotError,
+    Step,
+    UnavailableError,
+    hookimpl,
+    human_bytes,
+    missing_tools,
+)
+
+TAG = "holdstill"
+FIELDS = "vg_name,lv_name,lv_size,pool_lv,vg_free,vg_extent_size,lv_tags,lv_snapshot_invalid"
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """How the snapshots are made."""
+
+    size: Size = Size(10, "ORIGIN")
+    "Room for what the guest writes while the backup runs; of no use for thin volumes, which share their pool."
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """A logical volume, as lvs(8) reports it. Sizes are in bytes."""
+
+    vg_name: str
+    lv_name: str
+    lv_size: int
+    pool_lv: str
+    vg_free: int
+    vg_extent_size: int
+    lv_tags: str
+    lv_snapshot_invalid: str
+
+    @property
+    def name(self) -> str:
+        """``VG/LV``, as LVM's commands want it."""
+        return f"{self.vg_name}/{self.lv_name}"
+
+    def room(self, size: Size) -> int:
+        """Bytes of a snapshot of this size, in whole extents and never more than is of use."""
+        wanted = size.bytes(origin=self.lv_size, free=self.vg_free)
+        return -(-wanted // self.vg_extent_size) * self.vg_extent_size
+
+
+@hookimpl
+def holdstill_options() -> type[Options]:
+    """Give the options."""
+    return Options
+
+
+@hookimpl
+def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+    """Need LVM's tools, logical volumes as disks, and room for all their snapshots together."""
+    if missing := missing_tools(host, "lvs", "lvcreate", "lvremove"):
+        return missing
+    volumes = {disk.path: _volume(disk.path, host) for disk in disks}
+    found = [
+        Complaint(f"{path} is not a logical volume of this host; use 'image' for a file.", ExitCode.NO_INPUT)
+        for path, volume in volumes.items()
+        if volume is None
+    ]
+    return found + _no_room(step, [volume for volume in volumes.values() if volume])
+
+
+def _no_room(step: Step[Options], volumes: list[Volume]) -> list[Complaint]:
+    found = []
+    for group in sorted({volume.vg_name for volume in volumes}):
+        thick = [volume for volume in volumes if volume.vg_name == group and not volume.pool_lv]
+        needed = sum(volume.room(step.options.size) for volume in thick)
+        if thick and not 0 < needed <= thick[0].vg_free:
+            found.append(
+                Complaint(
+                    f"The volume group {group} has {human_bytes(thick[0].vg_free)} free; the snapshots of guest "
+                    f"{step.guest} ({step.options.size} each) need {human_bytes(needed)}. Make room, or set 'size'.",
+                    ExitCode.SNAPSHOT,
+                )
+            )
+    return found
+
+
+def _volume(path: str, host: Host) -> Volume | None:
+    """Ask LVM about a volume; ``None`` if it knows none there."""
+    answer = host.ask(
+        "lvs", "--reportformat", "json", "--units", "b", "--nosuffix", "--options", FIELDS, path, ok=(0, 5)
+    )
+    listed = json.loads(answer.out)["report"][0].get("lv", []) if answer.out.strip() else []
+    return msgspec.convert(listed[0], Volume, strict=False) if len(listed) == 1 else None
+
+
+@hookimpl
+def holdstill_snapshot(
+    step: Step[Options], disks: tuple[Device, ...], hold: Hold, host: Host
+) -> tuple[Device, ...]:
+    """Make a snapshot of each disk, its name and tag bearing the run's id."""
+    volumes = [_known(disk.path, host) for disk in disks]
+    if len(disks) > 1:
+        raise SnapshotError(f"The {len(disks)} disks of guest {step.guest} cannot be held at one moment yet.")
+    return tuple(
+        _snapshot_of(volume, disk, step, hold, host) for volume, disk in zip(volumes, disks, strict=True)
+    )
+
+
+def _known(path: str, host: Host) -> Volume:
+    volume = _volume(path, host)
+    if volume is None:
+        raise SnapshotError(f"{path} is not a logical volume of this host.")
+    return volume
+
+
+def _snapshot_of(origin: Volume, disk: Device, step: Step[Options], hold: Hold, host: Host) -> Device:
+    name = f"hs_{step.run.id}_{step.guest[:32]}_{disk.name}"
+    tag = f"{TAG}_{step.run.id}"
+    snapshot = f"{origin.vg_name}/{name}"
+    hold.promise(
+        f"snapshot {snapshot}",
+        by_hand=["lvremove", "--yes", snapshot],
+        volume=snapshot,
+        tag=tag,
+        origin=origin.name,
+    )
+    kind = (
+        ["--setactivationskip", "n", "--activate", "y"]
+        if origin.pool_lv
+        else ["--size", f"{origin.room(step.options.size)}b"]
+    )
+    host.run(
+        "lvcreate",
+        "--yes",
+        "--snapshot",
+        *kind,
+        "--name",
+        name,
+        "--addtag",
+        TAG,
+        "--addtag",
+        tag,
+        origin.name,
+    )
+    path = f"/dev/{snapshot}"
+    return msgspec.structs.replace(disk, path=path, store=path)
+
+
+@hookimpl
+def holdstill_still(facts: Facts, host: Host) -> None:
+    """Refuse a backup whose snapshot overflowed: it read garbage from then on."""
+    volume = _volume(str(facts["volume"]), host)
+    if volume is None:
+        raise BackupError(f"the snapshot {facts['volume']} is gone")
+    if volume.lv_snapshot_invalid not in {"", "unknown"}:
+        raise BackupError(f"the snapshot {facts['volume']} overflowed; give it more room ('size')")
+
+
+@hookimpl
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Remove the snapshot, if there is a volume of that name with our tag."""
+    volume = _volume(str(facts["volume"]), host)
+    if volume is None:
+        return
+    if str(facts["tag"]) not in volume.lv_tags.split(","):
+        raise UnavailableError(f"{volume.name} does not bear the tag {facts['tag']}, so it is not removed")
+    host.run("lvremove", "--yes", volume.name)

@@ -1,0 +1,159 @@
+"""``mount``: a guest's files at one path: its root, and beneath it what its own fstab names.
+
+Everything on the disk was written by the guest and is not trusted: no link of its is followed, no option of
+its is used, nothing of its can be run, and no device node of its works. The snapshot is writable so that
+the file system's journal is replayed; what is mounted is read-only.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdstill.plugin import (
+    Complaint,
+    Device,
+    Facts,
+    GuestUnusableError,
+    Hold,
+    Host,
+    Sources,
+    Step,
+    Tree,
+    hookimpl,
+    missing_tools,
+    printable,
+)
+from holdstill_plugins import mounts
+from holdstill_plugins.fstab import Entry, read_fstab
+
+OPTIONS = "ro,nosuid,nodev,noexec,nosymfollow"
+MORE_OPTIONS = {"xfs": ",nouuid"}
+"XFS refuses a file system whose UUID is mounted already, which its origin may be."
+FILE_SYSTEMS = {"btrfs", "ext2", "ext3", "ext4", "vfat", "xfs"}
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """What is mounted where."""
+
+    root: str = ""
+    "The source with the guest's root, by name (``disk1p1``, ``vg0/root``); found out if not given."
+    beneath: dict[str, str] | None = None
+    "What else is mounted, ``MOUNT POINT: SOURCE``; as the guest's own fstab says if not given."
+
+
+@hookimpl
+def holdstill_options() -> type[Options]:
+    """Give the options."""
+    return Options
+
+
+@hookimpl
+def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+    """Need mount(8), and a free mount point."""
+    del disks
+    found = missing_tools(host, "mount", "umount")
+    tree = step.run.tree(step.guest)
+    if host.look(tree):
+        found.append(Complaint(f"{tree}, where guest {step.guest} would appear, exists already; remove it."))
+    return found
+
+
+@hookimpl
+def holdstill_open(step: Step[Options], sources: Sources, hold: Hold, host: Host) -> Sources:
+    """Put one tree in the place of all file systems that are mounted in it."""
+    candidates = {
+        source.name: source
+        for source in sources
+        if isinstance(source, Device) and source.content in FILE_SYSTEMS and not source.read_only
+    }
+    root = _root(step, candidates)
+    tree = step.run.tree(step.guest)
+    hold.promise(f"folder {tree}", by_hand=["rmdir", tree], folder=tree)
+    host.run("mkdir", "--mode=0", tree)
+    _mount(root, tree, tree, hold, host)
+    mounted = {root.name}
+    for point, device in _beneath(step, tree, candidates, host):
+        with host.beneath(tree, point) as place:
+            _mount(device, f"{tree}{point}", place, hold, host)
+        mounted.add(device.name)
+    rest = tuple(source for source in sources if isinstance(source, Tree) or source.name not in mounted)
+    return (*rest, Tree(guest=step.guest, path=tree))
+
+
+def _root(step: Step[Options], candidates: dict[str, Device]) -> Device:
+    """Tell which file system is the guest's root."""
+    wanted = step.options.root
+    named = [device for name, device in candidates.items() if name == wanted]
+    if not wanted:
+        named = list(candidates.values())
+        if len(named) > 1:
+            named = [device for name, device in candidates.items() if name.rpartition("/")[2] == "root"]
+    if len(named) == 1:
+        return named[0]
+    known = (
+        ", ".join(printable(f"{name} ({device.content})") for name, device in candidates.items()) or "none"
+    )
+    what = f"there is no file system {wanted!r}" if wanted else "which file system is its root cannot be told"
+    raise GuestUnusableError(f"On guest {step.guest}'s disks {what}; set 'root' to one of: {known}.")
+
+
+def _beneath(
+    step: Step[Options], tree: str, candidates: dict[str, Device], host: Host
+) -> list[tuple[str, Device]]:
+    """Give what is mounted beneath the root, outer mount points first."""
+    given = step.options.beneath
+    if given is None:
+        entries = read_fstab(host.read_beneath(tree, "/etc/fstab") or "")
+        found = [(entry.point, device) for entry in entries if (device := _meant(entry, candidates))]
+    else:
+        found = [(point, _named(step, source, candidates)) for point, source in given.items()]
+    return sorted(found, key=lambda pair: pair[0].count("/"))
+
+
+def _named(step: Step[Options], source: str, candidates: dict[str, Device]) -> Device:
+    if source in candidates:
+        return candidates[source]
+    known = ", ".join(candidates) or "none"
+    raise GuestUnusableError(
+        f"Guest {step.guest} has no file system {source!r} to mount; there are: {known}."
+    )
+
+
+def _meant(entry: Entry, candidates: dict[str, Device]) -> Device | None:
+    """Give the source that a line of the guest's fstab means; ``None`` if it is none of its disks'."""
+    for device in candidates.values():
+        if entry.source in device.aliases or entry.disk_name == device.name:
+            return device
+    return None
+
+
+def _mount(device: Device, at: str, place: str, hold: Hold, host: Host) -> None:
+    """Mount ``device`` at the path ``at``, which ``place`` is a safe name of."""
+    node = host.look(device.path)
+    hold.promise(
+        f"mount at {at}",
+        by_hand=["umount", at],
+        at=at,
+        number=node.number if node else "",
+        device=device.path,
+    )
+    options = OPTIONS + MORE_OPTIONS.get(device.content, "")
+    host.run(
+        "mount", "--no-canonicalize", "--types", device.content, "--options", options, device.path, place
+    )
+
+
+@hookimpl
+def holdstill_still(facts: Facts, host: Host) -> None:
+    """Refuse a backup whose mount vanished: device-mapper's daemon unmounts a snapshot that overflows."""
+    if "at" in facts:
+        mounts.expect(host, str(facts["at"]), str(facts["number"]), str(facts["device"]))
+
+
+@hookimpl
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Unmount, or remove the empty mount point."""
+    if "at" in facts:
+        mounts.unmount(host, str(facts["at"]), str(facts["number"]), str(facts["device"]))
+    elif host.look(folder := str(facts["folder"])):
+        host.run("rmdir", folder)

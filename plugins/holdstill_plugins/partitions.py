@@ -1,0 +1,76 @@
+"""``partitions``: a loop device for each partition of a disk, where the partition table says it is.
+
+Needs no device-mapper. A disk without a table is passed on as it is.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from holdstill.plugin import (
+    Complaint,
+    Device,
+    Facts,
+    Hold,
+    Host,
+    Kind,
+    NoOptions,
+    Sources,
+    Step,
+    hookimpl,
+    missing_tools,
+)
+from holdstill_plugins import loops
+from holdstill_plugins.partition_table import Partition, partition_device, read_table
+from holdstill_plugins.probe import probe
+
+LVM = "LVM2_member"
+
+
+@hookimpl
+def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+    """Need the tools."""
+    del step, disks
+    return missing_tools(host, "sfdisk", "blkid", "losetup")
+
+
+@hookimpl
+def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Host) -> Sources:
+    """Put the partitions in the place of each disk."""
+    del step
+    opened: list[Sources] = []
+    for source in sources:
+        if isinstance(source, Device) and source.kind is Kind.DISK:
+            opened.append(_partitions_of(source, hold, host))
+        else:
+            opened.append((source,))
+    return sum(opened, ())
+
+
+def _partitions_of(disk: Device, hold: Hold, host: Host) -> Sources:
+    table = read_table(host, disk)
+    if not table:
+        found = probe(host, disk.path)
+        return (msgspec.structs.replace(disk, content=found.content, aliases=found.aliases),)
+    return tuple(_attached(disk, partition, hold, host) for partition in table)
+
+
+def _attached(disk: Device, partition: Partition, hold: Hold, host: Host) -> Device:
+    """Attach one partition; one that holds a physical volume read-only, so that no udev rule activates it."""
+    found = probe(host, disk.path, start=partition.start, size=partition.size)
+    window = loops.Window(
+        store=disk.store,
+        start=disk.start + partition.start,
+        size=partition.size,
+        read_only=found.content == LVM,
+    )
+    path = loops.attach(window, f"{disk.name}p{partition.number}", hold, host)
+    return partition_device(
+        disk, partition, path=path, content=found.content, aliases=found.aliases, read_only=window.read_only
+    )
+
+
+@hookimpl
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Detach a partition's loop device."""
+    loops.detach(facts, host)

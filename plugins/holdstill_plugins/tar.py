@@ -1,0 +1,194 @@
+"""``tar``: a compressed archive of each guest by GNU tar, with a manifest to verify it against.
+
+Both are written beside their names, synced, and renamed when whole: an archive that is there is complete.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from holdstill.plugin import (
+    BackupError,
+    Complaint,
+    Device,
+    Duration,
+    ExitCode,
+    Exposed,
+    Facts,
+    Hold,
+    Host,
+    NodeKind,
+    Progress,
+    Step,
+    VerifyError,
+    hookimpl,
+    missing_tools,
+)
+
+MANIFEST = (sys.executable, "-I", str(Path(__file__).with_name("manifest.py")))
+RECORD = 10240
+"GNU tar counts its checkpoints in records of this many bytes."
+EVERY = 1000
+"Records between two checkpoints."
+
+
+class Options(msgspec.Struct, frozen=True, kw_only=True):
+    """Where the archives go, and how they are compressed."""
+
+    to: str
+    "An existing folder. Archives become ``TO/JOB/GUEST-RUN.tar.zst``, readable by root only."
+    compress: Literal["zstd", "gzip", "none"] = "zstd"
+    "The program that compresses."
+    deadline: Duration = Duration(24 * 3600)
+    "How long the archive of one guest may take, and its verification."
+
+
+class Paths(msgspec.Struct, frozen=True):
+    """Where one guest's archive is, and is made."""
+
+    archive: str
+    manifest: str
+
+    @property
+    def partial(self) -> Paths:
+        """The names while they are written."""
+        return Paths(f"{self.archive}.partial", f"{self.manifest}.partial")
+
+
+@hookimpl
+def holdstill_options() -> type[Options]:
+    """Give the options."""
+    return Options
+
+
+@hookimpl
+def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+    """Need GNU tar, the compressor, and the folder: if its disk is not mounted, it is better to say so."""
+    del disks
+    compress = step.options.compress
+    found = missing_tools(host, "tar", *([] if compress == "none" else [compress]))
+    folder = host.look(step.options.to)
+    if folder is None or folder.kind is not NodeKind.FOLDER:
+        found.append(
+            Complaint(
+                f"The folder {step.options.to} for archives does not exist; make or mount it.",
+                ExitCode.NO_INPUT,
+            )
+        )
+    return found
+
+
+@hookimpl
+def holdstill_make_backup(
+    step: Step[Options], guests: tuple[Exposed, ...], hold: Hold, host: Host, progress: Progress
+) -> Facts:
+    """Write an archive of each guest."""
+    made = [_archive(step, guest, hold, host, progress) for guest in guests]
+    return {"archives": [paths.archive for paths in made], "manifests": [paths.manifest for paths in made]}
+
+
+def _paths(step: Step[Options], guest: str) -> Paths:
+    stem = f"{step.options.to}/{step.run.job}/{guest}-{step.run.id}"
+    ending = {"zstd": ".zst", "gzip": ".gz", "none": ""}[step.options.compress]
+    return Paths(f"{stem}.tar{ending}", f"{stem}.manifest")
+
+
+def _archive(step: Step[Options], guest: Exposed, hold: Hold, host: Host, progress: Progress) -> Paths:
+    if len(guest.trees) != 1:
+        raise BackupError(f"Guest {guest.guest} is not open as one tree; end its 'open' with 'mount'.")
+    paths, [tree], deadline = _paths(step, guest.guest), guest.trees, step.options.deadline
+    partial = paths.partial
+    hold.promise(
+        f"unfinished archive of {guest.guest}",
+        by_hand=["rm", "--force", partial.archive, partial.manifest],
+        files=[partial.archive, partial.manifest],
+    )
+    host.run("mkdir", "--parents", "--mode=0700", str(Path(paths.archive).parent))
+    progress.begin(f"manifest of {guest.guest}", _used(tree, host))
+    read = host.run(
+        *(*MANIFEST, "write", tree, partial.manifest),
+        planned='{"bytes": 0}',
+        deadline=deadline,
+        watch=_counter(progress, 1),
+    )
+    progress.begin(f"archive of {guest.guest}", int(json.loads(read.out)["bytes"]))
+    host.run(*_tar(step, tree, partial.archive), deadline=deadline, watch=_counter(progress, RECORD))
+    host.run("sync", partial.archive, partial.manifest, deadline=deadline)
+    host.run("mv", "--no-target-directory", partial.manifest, paths.manifest)
+    host.run("mv", "--no-target-directory", partial.archive, paths.archive)
+    host.run("sync", str(Path(paths.archive).parent))
+    return paths
+
+
+def _tar(step: Step[Options], tree: str, archive: str) -> list[str]:
+    compressors = {"zstd": ["--use-compress-program=zstd -T0 --quiet"], "gzip": ["--gzip"], "none": []}
+    return [
+        *(
+            "tar",
+            "--create",
+            "--format=posix",
+            "--numeric-owner",
+            "--acls",
+            "--xattrs",
+            "--xattrs-include=*",
+            "--sparse",
+        ),
+        *("--warning=no-file-ignored", f"--checkpoint={EVERY}", "--checkpoint-action=echo=%u"),
+        *compressors[step.options.compress],
+        *("--file", archive, "--directory", tree, "."),
+    ]
+
+
+def _used(tree: str, host: Host) -> int:
+    """About how many bytes there are to read: what the file system says is used."""
+    try:
+        return int(host.ask("df", "--output=used", "--block-size=1", tree, ok=(0, 1)).out.split()[-1])
+    except (IndexError, ValueError):
+        return 0
+
+
+def _counter(progress: Progress, unit: int) -> Callable[[str], None]:
+    """Read the last number that a program printed as its progress, in units of so many bytes."""
+
+    def watch(text: str) -> None:
+        if numbers := re.findall(r"\d+", text):
+            progress.at(int(numbers[-1]) * unit)
+
+    return watch
+
+
+@hookimpl
+def holdstill_verify_backup(step: Step[Options], backup: Facts, host: Host, progress: Progress) -> None:
+    """Read every archive back, and compare every file in it with the manifest."""
+    for archive, manifest in zip(_list(backup, "archives"), _list(backup, "manifests"), strict=True):
+        progress.begin(f"verifying {Path(archive).name}", 0)
+        checked = host.run(
+            *(*MANIFEST, "check", archive, manifest),
+            ok=(0, 1),
+            deadline=step.options.deadline,
+            watch=_counter(progress, 1),
+        )
+        if checked.status:
+            raise VerifyError(f"The archive {archive} is not what was read: {checked.out.strip()}")
+
+
+def _list(backup: Facts, key: str) -> list[str]:
+    value = backup.get(key)
+    if not isinstance(value, list):
+        raise VerifyError("This job's backup made no archive; 'tar' verifies what 'tar' made.")
+    return value
+
+
+@hookimpl
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Remove what was not finished."""
+    files = facts["files"]
+    assert isinstance(files, list)
+    host.run("rm", "--force", *files)
