@@ -1,0 +1,39 @@
+"""For tests of plugins: a modelled machine that can fail or die at any command, and real guest disks.
+
+:class:`Machine` is a host that is not there; :class:`Trial` runs jobs on one. :mod:`holdstill.testing.disks`
+makes real disk images, :mod:`holdstill.testing.guest` a guest that keeps writing to one.
+"""
+
+from holdstill.testing.contents import (
+    FileSystem,
+    GuestVolume,
+    Nothing,
+    Partition,
+    PhysicalVolume,
+    Swap,
+    Table,
+    classic_disk,
+    plain_disk,
+)
+from holdstill.testing.faults import Fault, Killed, Kind
+from holdstill.testing.machine import Machine
+from holdstill.testing.trial import Trial, every_point, trial_in
+
+__all__ = [
+    "Fault",
+    "FileSystem",
+    "GuestVolume",
+    "Killed",
+    "Kind",
+    "Machine",
+    "Nothing",
+    "Partition",
+    "PhysicalVolume",
+    "Swap",
+    "Table",
+    "Trial",
+    "classic_disk",
+    "every_point",
+    "plain_disk",
+    "trial_in",
+]

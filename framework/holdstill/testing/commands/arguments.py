@@ -1,0 +1,48 @@
+"""Reading a modelled command's arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class Refused(Exception):  # noqa: N818: it is an answer, not a defect
+    """The command says no, as the real one would."""
+
+    def __init__(self, status: int, err: str, out: str = "") -> None:
+        self.status = status
+        self.out = out
+        super().__init__(err)
+
+
+class Arguments:
+    """The options and words of a command. Options with a value are named; all others are flags."""
+
+    def __init__(self, arguments: Sequence[str], *, valued: Sequence[str] = (), flags: Sequence[str] = ()) -> None:
+        self.words: list[str] = []
+        self._values: dict[str, list[str]] = {}
+        waiting = list(arguments)
+        while waiting:
+            word = waiting.pop(0)
+            name, equals, value = word.partition("=")
+            if name in valued:
+                self._values.setdefault(name, []).append(value if equals else waiting.pop(0))
+            elif word in flags:
+                self._values[word] = [""]
+            elif word.startswith("-") and word != "-":
+                raise AssertionError(f"the model does not know the option {word!r}")
+            else:
+                self.words.append(word)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __getitem__(self, name: str) -> str:
+        return self._values[name][-1]
+
+    def get(self, name: str, default: str = "") -> str:
+        """Give an option's value."""
+        return self._values.get(name, [default])[-1]
+
+    def all(self, name: str) -> list[str]:
+        """Give all values of an option that may come more than once."""
+        return self._values.get(name, [])

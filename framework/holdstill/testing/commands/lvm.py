@@ -1,0 +1,76 @@
+"""LVM's commands on the host's own volume groups."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from holdstill.testing.commands.arguments import Arguments, Refused
+
+if TYPE_CHECKING:
+    from holdstill.testing.machine import Machine
+
+EXTENT = 4 << 20
+REPORT = ("--reportformat", "--units", "--options", "--config", "--devices")
+
+
+def _lvs(machine: Machine, arguments: list[str]) -> str:
+    from holdstill.testing.commands.guest_lvm import list_imported
+
+    given = Arguments(arguments, valued=REPORT, flags=["--nosuffix"])
+    name = given.words[0].removeprefix("/dev/")
+    if name in machine.kernel.imported:
+        return list_imported(machine, name)
+    if name not in machine.kernel.volumes:
+        raise Refused(5, f'Failed to find logical volume "{name}"', json.dumps({"report": [{"lv": []}]}))
+    volume, (group, lv) = machine.kernel.volumes[name], name.split("/")
+    record = {
+        "vg_name": group,
+        "lv_name": lv,
+        "lv_size": str(volume.size),
+        "pool_lv": volume.pool,
+        "vg_free": str(machine.kernel.free[group]),
+        "vg_extent_size": str(EXTENT),
+        "lv_tags": ",".join(volume.tags),
+        "lv_snapshot_invalid": "snapshot invalid" if volume.invalid else "unknown" if volume.pool else "",
+    }
+    return json.dumps({"report": [{"lv": [{key: record[key] for key in given["--options"].split(",")}]}]})
+
+
+def _lvcreate(machine: Machine, arguments: list[str]) -> str:
+    from holdstill.testing.machine import Volume
+
+    valued = ["--size", "--name", "--addtag", "--setactivationskip", "--activate"]
+    given = Arguments(arguments, valued=valued, flags=["--yes", "--snapshot"])
+    [origin] = given.words
+    group = origin.partition("/")[0]
+    name, room = f"{group}/{given['--name']}", int(given.get("--size", "0b").removesuffix("b"))
+    if name in machine.kernel.volumes:
+        raise Refused(5, f'Logical Volume "{name}" already exists in volume group "{group}"')
+    if room > machine.kernel.free[group]:
+        raise Refused(5, f'Volume group "{group}" has insufficient free space')
+    parent = machine.kernel.volumes[origin]
+    machine.kernel.free[group] -= room
+    machine.kernel.volumes[name] = Volume(parent.size, tuple(given.all("--addtag")), origin, room, parent.pool)
+    machine.kernel.contents[f"/dev/{name}"] = machine.kernel.contents[f"/dev/{origin}"]
+    return f'  Logical volume "{given["--name"]}" created.\n'
+
+
+def _lvremove(machine: Machine, arguments: list[str]) -> str:
+    [name] = Arguments(arguments, flags=["--yes"]).words
+    if name not in machine.kernel.volumes:
+        raise Refused(5, f'Failed to find logical volume "{name}"')
+    if machine.users(f"/dev/{name}"):
+        raise Refused(5, f"Logical volume {name} is used by another device.")
+    volume = machine.kernel.volumes.pop(name)
+    machine.kernel.free[name.partition("/")[0]] += volume.room
+    machine.kernel.contents.pop(f"/dev/{name}")
+    return ""
+
+
+COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {
+    "lvs": _lvs,
+    "lvcreate": _lvcreate,
+    "lvremove": _lvremove,
+}

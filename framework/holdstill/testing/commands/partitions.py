@@ -1,0 +1,98 @@
+"""sfdisk(8), blkid(8), lsblk(8) and kpartx(8): looking at disks, and mapping their partitions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from holdstill.testing.commands.arguments import Arguments, Refused
+from holdstill.testing.contents import Content, Table
+
+if TYPE_CHECKING:
+    from holdstill.testing.machine import Machine
+
+SECTOR = 512
+
+
+def _sfdisk(machine: Machine, arguments: list[str]) -> str:
+    [device] = Arguments(arguments, flags=["--json"]).words
+    content = machine.content(device)
+    if not isinstance(content, Table):
+        raise Refused(1, f"sfdisk: {device}: does not contain a recognized partition table")
+    entries = [
+        {"node": f"{device}p{number}", "start": part.start // SECTOR, "size": part.size // SECTOR, "type": "83"}
+        | ({"uuid": part.uuid} if part.uuid else {})
+        for number, part in enumerate(content.partitions, start=1)
+    ]
+    return json.dumps({"partitiontable": {"label": "dos", "sectorsize": SECTOR, "partitions": entries}})
+
+
+def _blkid(machine: Machine, arguments: list[str]) -> str:
+    given = Arguments(arguments, valued=["--output", "--offset", "--size"], flags=["--probe"])
+    content: Content = machine.content(given.words[0], int(given.get("--offset", "0")))
+    if not content.kind:
+        raise Refused(2, "")
+    found = {"TYPE": content.kind, "UUID": content.uuid, "LABEL": content.label}
+    return "".join(f"{key}={value}\n" for key, value in found.items() if value)
+
+
+def _lsblk(machine: Machine, arguments: list[str]) -> str:
+    [device] = Arguments(arguments, valued=["--output"], flags=["--json"]).words
+    return json.dumps({"blockdevices": [_block(machine, device)]})
+
+
+def _block(machine: Machine, device: str) -> dict[str, Any]:
+    children = [user if user.startswith("/dev/") else f"/dev/mapper/{user}" for user in machine.users(device)]
+    known = [child for child in children if child in machine.devices()]
+    return {"maj:min": machine.number(device), "children": [_block(machine, child) for child in known]}
+
+
+def _kpartx(machine: Machine, arguments: list[str]) -> str:
+    given = Arguments(arguments, flags=["-a", "-s", "-l", "-d"])
+    [device] = given.words
+    content = machine.content(device)
+    table = content.partitions if isinstance(content, Table) else ()
+    names = [f"{_base(device)}{number}" for number in range(1, len(table) + 1)]
+    if "-l" in given:
+        return "".join(
+            f"{name} : 0 {part.size // SECTOR} {device} {part.start // SECTOR}\n"
+            for name, part in zip(names, table, strict=True)
+        )
+    return _unmap(machine, names) if "-d" in given else _map(machine, device, names, content)
+
+
+def _map(machine: Machine, device: str, names: list[str], content: Content) -> str:
+    from holdstill.testing.machine import Map
+
+    assert isinstance(content, Table)
+    for name, part in zip(names, content.partitions, strict=True):
+        machine.kernel.maps.setdefault(name, Map(f"part-{name}", ((part.size, device, part.start),)))
+    return ""
+
+
+def _unmap(machine: Machine, names: list[str]) -> str:
+    """Remove what is not in use, and go on after what is."""
+    present = [name for name in names if name in machine.kernel.maps]
+    busy = [name for name in present if machine.users(f"/dev/mapper/{name}")]
+    for name in present:
+        if name not in busy:
+            del machine.kernel.maps[name]
+    if busy:
+        raise Refused(1, f"{busy[0]} is in use")
+    return ""
+
+
+def _base(device: str) -> str:
+    """The map's name without the partition's number: dashes doubled, a ``p`` after a digit."""
+    parts = [part.replace("-", "--") for part in device.removeprefix("/dev/").removeprefix("mapper/").split("/")]
+    base = "-".join(parts)
+    return f"{base}p" if base[-1].isdigit() else base
+
+
+COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {
+    "sfdisk": _sfdisk,
+    "blkid": _blkid,
+    "lsblk": _lsblk,
+    "kpartx": _kpartx,
+}

@@ -1,0 +1,113 @@
+"""Trials: whole jobs on a modelled machine, with faults at any point, and what is left of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from holdstill.host.interruption import Interruption
+from holdstill.journal.shelf import holds
+from holdstill.plugins.load import Found, find
+from holdstill.plugins.registry import Registry
+from holdstill.run import conduct, recover
+from holdstill.run.lifecycle import CORE
+from holdstill.run.outcome import Outcome
+from holdstill.run.start import Site, new_info
+from holdstill.testing.faults import Fault, Kind
+from holdstill.testing.machine import Machine
+from holdstill.words import Places
+
+
+class Trial:
+    """A machine with a configuration, on which jobs are run."""
+
+    def __init__(self, machine: Machine, configuration: str, plugins: tuple[Found, ...] = ()) -> None:
+        root = machine.root
+        self.machine = machine
+        self.places = Places(
+            config=root / "holdstill.yaml", state=root / "state", trees=root / "trees", plugins=root / "plugins"
+        )
+        self.places.config.write_text(configuration)
+        self.places.config.chmod(0o600)
+        self.places.trees.mkdir()
+        self._registry = Registry((CORE, *plugins, *find(self.places.plugins)))
+        self._saved = root / "kernel"
+        self.before = self.state()
+
+    @property
+    def site(self) -> Site:
+        """The modelled machine, as a process of holdstill finds it."""
+        return Site(
+            places=self.places,
+            host=self.machine,
+            plugins=self._registry,
+            interruption=Interruption(),
+            boot=self.machine.boot,
+        )
+
+    def state(self) -> dict[str, Any]:
+        """What a run could leave behind on the machine."""
+        return self.machine.state(self.places.state, self._saved, self.machine.root / "archives")
+
+    def run(self, job: str = "nightly") -> Outcome:
+        """Do a whole job."""
+        return conduct.run_job(self.site, new_info(self.site, job))
+
+    def pre(self, job: str = "nightly", session: str = "default") -> Outcome:
+        """Do a job's first half."""
+        return conduct.pre(self.site, new_info(self.site, job, session)).outcome
+
+    def post(self, job: str = "nightly", session: str = "default") -> list[Outcome]:
+        """Do a job's second half."""
+        return recover.post(self.site, job, session)
+
+    def recover(self) -> list[Outcome]:
+        """Finish what dead runs left."""
+        return recover.recover(self.site)
+
+    def held(self) -> list[str]:
+        """What the journals say is held."""
+        found = holds(self.places.state, self.machine.boot)
+        return [promise.what for held in found for promise in held.story.open]
+
+    def in_another_process(self, part: Callable[[Trial], object], fault: Fault | None = None) -> int:
+        """Do ``part`` in a process of its own, which dies where ``fault`` says; give its exit code.
+
+        A real process, so that nothing of it goes on: no ``finally``, no lock that outlives it.
+        """
+        self.machine.commands.clear()
+        if child := os.fork():
+            _, status = os.waitpid(child, 0)
+            self.machine.restore(self._saved)
+            return os.waitstatus_to_exitcode(status)
+        self.machine.fault, self.machine.on_death = fault, lambda: self._leave(9)
+        try:
+            part(self)
+        finally:
+            self._leave(0)
+
+    def _leave(self, code: int) -> None:
+        self.machine.save(self._saved)
+        os._exit(code)
+
+
+def every_point(new_trial: Callable[[], Trial], part: Callable[[Trial], object]) -> Iterator[Fault]:
+    """Give a fault of every kind at every command that ``part`` runs on a new trial."""
+    trial = new_trial()
+    part(trial)
+    for number in range(len(trial.machine.commands)):
+        for kind in Kind:
+            yield Fault(number, kind)
+
+
+def trial_in(folder: Path, configuration: str, prepare: Callable[[Machine], None], **machine: bool) -> Trial:
+    """Make a machine in a new folder, let ``prepare`` give it its disks, and a configuration.
+
+    ``{root}`` in the configuration stands for the machine's folder.
+    """
+    folder.mkdir(parents=True)
+    made = Machine(folder, **machine)
+    prepare(made)
+    return Trial(made, configuration.replace("{root}", str(folder)))

@@ -1,0 +1,118 @@
+"""Job shapes on the modelled machine, which several tests run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from holdstill.testing import Machine, Trial, classic_disk, plain_disk, trial_in
+
+JOB = """
+jobs:
+  nightly:
+    guests: [{guests}]
+    backup: {backup}
+"""
+COMMAND = "{command: {run: backup-program}}"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A machine with its guests, and a job on them."""
+
+    configuration: str
+    prepare: Callable[[Machine], None]
+    device_mapper: bool = True
+    can_clone: bool = True
+
+    def trial(self, folder: Path) -> Trial:
+        """A new machine with this shape."""
+        trial = trial_in(
+            folder,
+            self.configuration,
+            self.prepare,
+            device_mapper=self.device_mapper,
+            can_clone=self.can_clone,
+        )
+        trial.machine.programs["backup-program"] = lambda _trees: 0
+        return trial
+
+
+def _guest(name: str, disk: str, **steps: str) -> str:
+    lines = [f"  {name}:", f"    disks: [{disk}]", *(f"    {role}: {step}" for role, step in steps.items())]
+    return "\n".join(lines) + "\n"
+
+
+def _image(machine: Machine) -> None:
+    machine.add_image(machine.root / "web.img", classic_disk())
+
+
+def _volume(machine: Machine) -> None:
+    machine.add_volume("hostvg/web", classic_disk())
+
+
+def _thin_volume(machine: Machine) -> None:
+    machine.add_volume("hostvg/web", classic_disk(), pool="pool")
+
+
+def _two_volumes(machine: Machine) -> None:
+    machine.add_volume("hostvg/web", classic_disk())
+    machine.add_volume("hostvg/db-1", plain_disk())
+
+
+def _job(guests: str, backup: str = COMMAND) -> str:
+    return JOB.replace("{guests}", guests).replace("{backup}", backup)
+
+
+SHAPES = {
+    "an image, without device-mapper": Shape(
+        "guests:\n" + _guest("web", "{root}/web.img") + _job("web"), _image, device_mapper=False
+    ),
+    "an image that is copied": Shape(
+        "guests:\n" + _guest("web", "{root}/web.img") + _job("web"),
+        _image,
+        device_mapper=False,
+        can_clone=False,
+    ),
+    "a logical volume": Shape("guests:\n" + _guest("web", "/dev/hostvg/web") + _job("web"), _volume),
+    "a thin volume, with kpartx": Shape(
+        "guests:\n" + _guest("web", "/dev/hostvg/web", open="[kpartx, guest-lv, mount]") + _job("web"),
+        _thin_volume,
+    ),
+    "a guest's volume group, activated": Shape(
+        "guests:\n" + _guest("web", "/dev/hostvg/web", open="[kpartx, guest-vg, mount]") + _job("web"), _volume
+    ),
+    "an activated volume group on partitions by loop device": Shape(
+        "guests:\n" + _guest("web", "/dev/hostvg/web", open="[partitions, guest-vg, mount]") + _job("web"), _volume
+    ),
+    "two guests": Shape(
+        "guests:\n" + _guest("web", "/dev/hostvg/web") + _guest("db", "/dev/hostvg/db-1") + _job("web, db"),
+        _two_volumes,
+    ),
+    "only a snapshot": Shape(
+        "guests:\n" + _guest("web", "/dev/hostvg/web", open="[]") + _job("web"), _volume
+    ),
+}
+
+
+@pytest.fixture(params=SHAPES.values(), ids=SHAPES.keys())
+def shape(request: pytest.FixtureRequest) -> Shape:
+    """Each shape of a job in turn."""
+    found: Shape = request.param
+    return found
+
+
+@pytest.fixture
+def shapes() -> dict[str, Shape]:
+    """All shapes, by name."""
+    return SHAPES
+
+
+@pytest.fixture
+def new_folder(tmp_path: Path) -> Callable[[], Path]:
+    """A new folder at each call."""
+    numbers = iter(range(1_000_000))
+    return lambda: tmp_path / f"machine{next(numbers)}"

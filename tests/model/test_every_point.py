@@ -1,0 +1,92 @@
+"""Whatever fails, wherever a run dies: nothing is left that `recover` does not put right."""
+
+from __future__ import annotations
+
+from holdstill.errors import ExitCode
+from holdstill.testing import Kind, Trial, every_point
+
+
+def test_a_run_leaves_the_machine_as_it_was(shape, new_folder):
+    trial = shape.trial(new_folder())
+    outcome = trial.run()
+    assert outcome.ok, outcome.sentence
+    assert trial.state() == trial.before
+    assert not trial.held()
+
+
+def test_pre_holds_until_post(shape, new_folder):
+    trial = shape.trial(new_folder())
+    assert trial.pre().ok
+    assert trial.held()
+    assert trial.state() != trial.before
+    assert trial.recover() == []
+    [outcome] = trial.post()
+    assert outcome.ok, outcome.sentence
+    assert trial.state() == trial.before
+
+
+def test_a_run_killed_at_any_command_is_recovered(shape, new_folder):
+    for fault in every_point(lambda: shape.trial(new_folder()), Trial.run):
+        if fault.kind in {Kind.FAIL, Kind.FAIL_AFTER}:
+            continue
+        trial = shape.trial(new_folder())
+        assert trial.in_another_process(Trial.run, fault) == 9
+        assert_recovered(trial, fault)
+
+
+def test_a_recovery_killed_at_any_command_is_finished_by_the_next(shapes, new_folder):
+    shape = shapes["a logical volume"]
+
+    def dead_run() -> Trial:
+        trial = shape.trial(new_folder())
+        trial.machine.programs["backup-program"] = lambda _trees: trial.machine.on_death() or 0
+        trial.in_another_process(Trial.run)
+        return trial
+
+    for fault in every_point(dead_run, Trial.recover):
+        if fault.kind in {Kind.DIE_BEFORE, Kind.DIE_AFTER}:
+            trial = dead_run()
+            assert trial.in_another_process(Trial.recover, fault) == 9
+            assert_recovered(trial, fault)
+
+
+def test_after_a_power_cut_at_any_command_recover_puts_the_host_right(shapes, new_folder):
+    shape = shapes["a logical volume"]
+    for fault in every_point(lambda: shape.trial(new_folder()), Trial.run):
+        if fault.kind is Kind.DIE_AFTER:
+            trial = shape.trial(new_folder())
+            trial.in_another_process(Trial.run, fault)
+            trial.machine.power_off()
+            assert_recovered(trial, fault)
+
+
+def test_a_run_in_which_any_command_fails_lets_go_of_all(shape, new_folder):
+    for fault in every_point(lambda: shape.trial(new_folder()), Trial.run):
+        if fault.kind in {Kind.FAIL, Kind.FAIL_AFTER}:
+            trial = shape.trial(new_folder())
+            trial.machine.commands.clear()
+            trial.machine.fault = fault
+            outcome = trial.run()
+            assert not trial.held(), (fault, trial.held())
+            assert trial.state() == trial.before, fault
+            assert not outcome.still_held
+
+
+def test_what_cannot_be_let_go_of_is_told_and_recovered_later(shapes, new_folder):
+    trial = shapes["a logical volume"].trial(new_folder())
+    trial.machine.broken.add("umount")
+    outcome = trial.run()
+    assert outcome.code == ExitCode.STILL_HELD
+    assert [held.by_hand for held in outcome.still_held][0] == f"umount {trial.places.trees}/nightly/web/boot"
+    assert trial.held()
+    trial.machine.broken.clear()
+    assert all(outcome.ok for outcome in trial.recover())
+    assert trial.state() == trial.before
+
+
+def assert_recovered(trial: Trial, fault: object) -> None:
+    for outcome in trial.recover():
+        assert outcome.ok, (fault, outcome.sentence)
+    assert not trial.held(), (fault, trial.held())
+    assert trial.state() == trial.before, fault
+    assert trial.recover() == []
