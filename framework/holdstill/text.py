@@ -26,6 +26,7 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def one_line(text: str, limit: int = 1000) -> str:
-    """Shorten a message to one line of at most ``limit`` characters, as callers of hooks expect."""
+    """Shorten a message to one line of at most ``limit`` bytes, as callers of hooks expect."""
     line = printable(text.strip())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    whole = line.encode()
+    return line if len(whole) <= limit else whole[: limit - 3].decode(errors="ignore") + "…"

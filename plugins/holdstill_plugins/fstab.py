@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 
 import msgspec
 
-LOCAL_ONLY = {"none", "swap", "proc", "sysfs", "tmpfs", "devpts", "nfs", "nfs4", "cifs", "bind", "overlay"}
+NO_DISK = {"none", "swap", "proc", "sysfs", "tmpfs", "devpts", "nfs", "nfs4", "cifs", "bind", "overlay"}
 GUEST_DISK = re.compile(r"/dev/(?:xvd|sd|vd|hd)(?P<disk>[a-z])(?P<partition>\d*)")
 FIELDS = 3
 "Source, mount point and type: what a line needs to be of use."
@@ -32,27 +33,29 @@ class Entry(msgspec.Struct, frozen=True):
 
 def read_fstab(text: str) -> tuple[Entry, ...]:
     """Give the lines that mount one of the guest's disks beneath its root (fstab(5))."""
-    fields = (line.split() for line in text.splitlines() if not line.lstrip().startswith("#"))
-    entries = [_entry(line) for line in fields if len(line) >= FIELDS and _counts(line)]
-    return tuple({entry.point: entry for entry in entries[:MOST]}.values())
+    lines = (line.split() for line in text.split("\n") if not line.lstrip().startswith("#"))
+    found = {}
+    for fields in [line for line in lines if len(line) >= FIELDS and line[2] not in NO_DISK][:MOST]:
+        if point := plain_point(_unescaped(fields[1])):
+            found[point] = Entry(_source(fields[0]), point)
+    return tuple(found.values())
 
 
-def _counts(fields: list[str]) -> bool:
-    point, kind = _unescaped(fields[1]), fields[2]
-    return (
-        point.startswith("/")
-        and point.strip("/") != ""
-        and ".." not in point.split("/")
-        and kind not in LOCAL_ONLY
-    )
+def plain_point(point: str) -> str:
+    """Give a mount point beneath the root as the kernel will name it; empty for what cannot be one.
+
+    What is promised must be what mountinfo says later, so no ``//`` and no ``/./``; ``..`` and control
+    characters have no business in a mount point.
+    """
+    if not point.startswith("/") or not point.isprintable() or ".." in point.split("/"):
+        return ""
+    return posixpath.normpath("/" + point.strip("/")).removesuffix("/")
 
 
-def _entry(fields: list[str]) -> Entry:
-    key, equals, value = fields[0].partition("=")
+def _source(written: str) -> str:
+    key, equals, value = written.partition("=")
     value = value.strip("\"'")
-    if key == "PARTUUID":
-        value = value.lower()
-    return Entry(f"{key}{equals}{value}", "/" + _unescaped(fields[1]).strip("/"))
+    return f"{key}{equals}{value.lower() if key == 'PARTUUID' else value}"
 
 
 def _unescaped(field: str) -> str:

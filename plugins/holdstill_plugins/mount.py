@@ -12,6 +12,7 @@ import msgspec
 from holdstill.plugin import (
     Complaint,
     Device,
+    ExitCode,
     Facts,
     GuestUnusableError,
     Hold,
@@ -24,7 +25,7 @@ from holdstill.plugin import (
     printable,
 )
 from holdstill_plugins import mounts
-from holdstill_plugins.fstab import Entry, read_fstab
+from holdstill_plugins.fstab import Entry, plain_point, read_fstab
 
 OPTIONS = "ro,nosuid,nodev,noexec,nosymfollow"
 MORE_OPTIONS = {"xfs": ",nouuid"}
@@ -53,6 +54,12 @@ def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) 
     del disks
     found = missing_tools(host, "mount", "umount")
     tree = step.run.tree(step.guest)
+    for point in step.options.beneath or ():
+        if plain_point(point) != point:
+            wrong = (
+                f"Guest {step.guest}'s 'beneath' has {point!r}, which is no mount point; write it as /boot."
+            )
+            found.append(Complaint(wrong, ExitCode.CONFIG))
     if host.look(tree):
         found.append(Complaint(f"{tree}, where guest {step.guest} would appear, exists already; remove it."))
     return found

@@ -20,7 +20,7 @@ class Mounted(msgspec.Struct, frozen=True):
 
 def at(host: Host, point: str) -> list[Mounted]:
     """Give what is mounted at ``point``, the visible one last."""
-    lines = (line.split(" ") for line in host.read("/proc/self/mountinfo").splitlines())
+    lines = (line.split(" ") for line in host.read("/proc/self/mountinfo").split("\n") if line)
     return [
         Mounted(fields[2], _unescaped(fields[fields.index("-", 6) + 2]))
         for fields in lines

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import click
 
 from holdstill import __version__
+from holdstill.cli.output import STDERR, tell
 from holdstill.errors import ConfigError, ExitCode, HoldstillError, RunInterrupted
 from holdstill.text import nearest, one_line
 from holdstill.words import Places
@@ -114,18 +115,15 @@ def call(arguments: Sequence[str]) -> int:
 
 def fail(sentence: str, code: int) -> int:
     """Print one line on standard error; give the exit code."""
-    with suppress(OSError, ValueError):
-        click.echo(f"holdstill: {one_line(sentence)}", err=True)
+    tell(f"holdstill: {one_line(sentence)}")
     return code
 
 
 def _complain(error: ConfigError) -> int:
     """Say all that is wrong to a person, a line each; to a program, in one line, as callers of hooks want it."""
-    with suppress(OSError, ValueError):
-        if sys.stderr and sys.stderr.isatty():
-            for complaint in error.complaints:
-                click.echo(complaint, err=True)
-            return error.code
+    if os.isatty(STDERR):
+        tell("\n".join(error.complaints))
+        return error.code
     return fail("; ".join(error.complaints), error.code)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from holdstill.cli.common import json_option, print_json, site
+from holdstill.cli.common import json_option, site
+from holdstill.cli.output import print_json, say, tell
 from holdstill.config.load import load
 from holdstill.errors import ConfigError, ExitCode
 from holdstill.run.plan import pretend
@@ -20,7 +21,8 @@ from holdstill.words import Complaint, Places
 def command(places: Places, job: str | None, as_json: bool) -> int:
     """Validate the configuration, and look at every step of JOB, or of all jobs. Changes nothing."""
     here = site(places, log_to="terminal", level="error")
-    names = [job] if job else list(load(places.config)[0].jobs)
+    config, _, complaints = load(places.config)
+    names = [job] if job else list(config.jobs)
     found: dict[str, list[Complaint]] = {}
     wrong: list[str] = []
     for name in names:
@@ -29,6 +31,7 @@ def command(places: Places, job: str | None, as_json: bool) -> int:
         except ConfigError as error:
             wrong += [complaint for complaint in error.complaints if complaint not in wrong]
     if not names:
+        complaints.raise_any()
         wrong.append(f"{places.config}: there are no jobs in this configuration")
     _tell(found, wrong, as_json=as_json)
     if wrong:
@@ -46,9 +49,9 @@ def _tell(found: dict[str, list[Complaint]], wrong: list[str], *, as_json: bool)
         print_json({"configuration": wrong, "jobs": found})
         return
     for sentence in wrong:
-        click.echo(sentence, err=True)
+        tell(sentence)
     for name, complaints in found.items():
         for complaint in complaints:
-            click.echo(f"{name}: {complaint.sentence}", err=True)
+            tell(f"{name}: {complaint.sentence}")
         if not complaints:
-            click.echo(f"{name}: ready")
+            say(f"{name}: ready")

@@ -75,13 +75,6 @@ def _sinks(screen: Screen, log_to: str, *, verbose: bool, quiet: bool) -> list[S
     return [*([screen] if log_to in {"terminal", "both"} else []), *([machines] if machines else [])]
 
 
-def print_json(value: object) -> None:
-    """Print a value as JSON on standard output."""
-    import msgspec
-
-    click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
-
-
 def result(outcome: Outcome) -> dict[str, object]:
     """Give an outcome for programs, with its verdict and its exit code."""
     import msgspec

@@ -9,6 +9,7 @@ import time
 
 import click
 
+from holdstill.cli.output import say
 from holdstill.errors import ExitCode
 from holdstill.journal.shelf import Held, State, boot_id, holds
 from holdstill.text import printable
@@ -25,11 +26,11 @@ def command(places: Places, as_json: bool) -> int:
     """
     found = list(holds(places.state, boot_id()))
     if as_json:
-        from holdstill.cli.common import print_json
+        from holdstill.cli.output import print_json
 
         print_json([_record(held) for held in found])
     else:
-        click.echo("\n\n".join(map(_paragraph, found)) or "Nothing is held.")
+        say("\n\n".join(map(_paragraph, found)) or "Nothing is held.")
     return ExitCode.STILL_HELD if any(held.state is State.ABANDONED for held in found) else ExitCode.OK
 
 
@@ -40,7 +41,7 @@ def _paragraph(held: Held) -> str:
     lines += [f"  The journal {held.path} is damaged: {held.story.damage}."] if held.story.damage else []
     for promise in reversed(held.story.open):
         lines.append(f"  {printable(promise.what)}")
-        lines.append(f"      {promise.by_hand}")
+        lines.append(f"      {printable(promise.by_hand)}")
     return "\n".join(lines)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from holdstill.cli.common import json_option, print_json, site
+from holdstill.cli.common import json_option, site
+from holdstill.cli.output import print_json, say
 from holdstill.run.plan import Plan, plan
 from holdstill.run.start import new_info, resolve
 from holdstill.words import Places
@@ -25,7 +26,7 @@ def command(places: Places, job: str, as_json: bool) -> int:
     if as_json:
         print_json(made)
     else:
-        click.echo(_text(made))
+        say(_text(made))
     return 0
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from holdstill.cli.common import json_option, print_json
+from holdstill.cli.common import json_option
+from holdstill.cli.output import print_json, say
 from holdstill.errors import ExitCode
 from holdstill.plugins.load import find
 from holdstill.plugins.registry import Registry
@@ -35,5 +36,5 @@ def command(places: Places, as_json: bool) -> int:
                 if row["broken"]
                 else ", ".join(row["roles"]) or "takes part in phases"
             )
-            click.echo(f"{row['name']:<12} {what:<18} {row['origin']}")
+            say(f"{row['name']:<12} {what:<18} {row['origin']}")
     return ExitCode.UNAVAILABLE if any(row["broken"] for row in rows) else ExitCode.OK

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from holdstill.cli.app import fail
-from holdstill.cli.common import json_option, log_options, print_json, result, session_option, site
+from holdstill.cli.common import json_option, log_options, result, session_option, site
+from holdstill.cli.output import print_json
 from holdstill.errors import ExitCode
 from holdstill.run.recover import post
 from holdstill.words import Places

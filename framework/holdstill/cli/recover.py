@@ -6,7 +6,8 @@ import click
 
 from holdstill import log
 from holdstill.cli.app import fail
-from holdstill.cli.common import json_option, log_options, print_json, result, site
+from holdstill.cli.common import json_option, log_options, result, site
+from holdstill.cli.output import print_json, tell
 from holdstill.run.recover import recover
 from holdstill.words import Places
 
@@ -28,5 +29,5 @@ def command(places: Places, log_to: str, verbose: bool, as_json: bool) -> int:
         if not outcome.ok:
             return fail(outcome.sentence, outcome.code)
     if not as_json and log.stderr_is_terminal():
-        click.echo(f"{len(outcomes)} dead runs finished." if outcomes else "Nothing to recover.", err=True)
+        tell(f"{len(outcomes)} dead runs finished." if outcomes else "Nothing to recover.")
     return 0

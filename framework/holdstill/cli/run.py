@@ -6,7 +6,8 @@ import click
 
 from holdstill import log
 from holdstill.cli.app import fail
-from holdstill.cli.common import json_option, log_options, print_json, result, site
+from holdstill.cli.common import json_option, log_options, result, site
+from holdstill.cli.output import print_json, tell
 from holdstill.run.conduct import run_job
 from holdstill.run.outcome import Outcome
 from holdstill.run.start import new_info
@@ -27,7 +28,7 @@ def command(places: Places, job: str, log_to: str, verbose: bool, as_json: bool)
     if not outcome.ok:
         return fail(outcome.sentence, outcome.code)
     if not as_json and log.stderr_is_terminal():
-        click.echo(_summary(outcome), err=True)
+        tell(_summary(outcome))
     return 0
 
 

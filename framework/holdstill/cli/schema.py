@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from holdstill.cli.common import print_json
+from holdstill.cli.output import print_json
 from holdstill.config.schema import schema
 from holdstill.plugins.load import find
 from holdstill.plugins.registry import Registry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdstill.errors import ConfigError
+from holdstill.text import printable
 
 
 class Complaints:
@@ -13,7 +14,7 @@ class Complaints:
 
     def add(self, place: str, sentence: str) -> None:
         """Complain of what is written at ``place`` (``FILE:LINE``)."""
-        text = f"{place}: {sentence}" if place else sentence
+        text = printable(f"{place}: {sentence}" if place else sentence)
         if text not in self._sentences:
             self._sentences.append(text)
 

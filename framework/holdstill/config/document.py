@@ -13,6 +13,8 @@ Route: TypeAlias = tuple[str | int, ...]
 """The way to a value: ``("guests", "web", "disks", 0)``."""
 
 MAX_DEPTH = 20
+MOST = 100_000
+"How many values a file may have, aliases written out: a few lines of them can be made to mean millions."
 
 
 class Document:
@@ -31,11 +33,15 @@ class Document:
     def add(self, path: Path, complaints: Complaints) -> None:
         """Read one more file. Sections (``guests``, ``jobs``) of several files are put together."""
         try:
-            node = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             complaints.add(_place(path, error.problem_mark), f"this is not YAML: {error.problem}")
         except (UnicodeDecodeError, yaml.YAMLError) as error:
             complaints.add(str(path), f"this is not YAML: {error}")
+        except RecursionError:
+            complaints.add(str(path), "this is nested too deeply")
+        except OSError as error:
+            complaints.add(str(path), f"this file cannot be read: {error.strerror}")
         else:
             self._merge(path, node, complaints)
 
@@ -54,7 +60,7 @@ class Document:
             if isinstance(known, dict) and isinstance(value, yaml.MappingNode):
                 for name, entry in reader.items(value, (section,), known):
                     known[name] = reader.value(entry, (section, name))
-            else:
+            elif not (isinstance(known, dict) and _is_empty(value)):
                 self.content[section] = reader.value(value, (section,))
 
 
@@ -65,6 +71,8 @@ class _Reader:
         self._path = path
         self._places = places
         self._complaints = complaints
+        self._inside: set[int] = set()
+        self._count = 0
 
     def items(
         self, node: yaml.MappingNode, route: Route, before: dict[str, Any] | None = None
@@ -72,7 +80,11 @@ class _Reader:
         """Give the keys of a mapping with their nodes; a key written twice is complained of."""
         found: dict[str, yaml.Node] = {}
         for key_node, value_node in node.value:
-            key, place = str(getattr(key_node, "value", "?")), _place(self._path, key_node.start_mark)
+            place = _place(self._path, key_node.start_mark)
+            if not isinstance(key_node, yaml.ScalarNode):
+                self._complaints.add(place, "a key is a word, not a list or a mapping")
+                continue
+            key = str(key_node.value)
             if key in found or (before and key in before):
                 first = self._places.get((*route, key), "above")
                 self._complaints.add(place, f"{key!r} is written twice; the first one is at {first}")
@@ -83,9 +95,20 @@ class _Reader:
 
     def value(self, node: yaml.Node, route: Route) -> Any:
         self._places.setdefault(route, _place(self._path, node.start_mark))
-        if len(route) > MAX_DEPTH:
+        self._count += 1
+        if self._count > MOST:
+            self._complaints.add(str(self._path), f"this says more than {MOST} values")
+            return None
+        if len(route) > MAX_DEPTH or id(node) in self._inside:
             self._complaints.add(self._places[route], "this is nested too deeply, or contains itself")
             return None
+        self._inside.add(id(node))
+        try:
+            return self._content(node, route)
+        finally:
+            self._inside.discard(id(node))
+
+    def _content(self, node: yaml.Node, route: Route) -> Any:
         if isinstance(node, yaml.MappingNode):
             return {key: self.value(entry, (*route, key)) for key, entry in self.items(node, route)}
         if isinstance(node, yaml.SequenceNode):
@@ -95,10 +118,15 @@ class _Reader:
     def _scalar(self, node: yaml.Node, route: Route) -> Any:
         try:
             return yaml.SafeLoader("").construct_object(node)
-        except (yaml.YAMLError, ValueError) as error:
-            problem = getattr(error, "problem", error)
+        except Exception as error:  # PyYAML raises anything for a tag that does not fit: !!bool 5, !!int ""
+            problem = getattr(error, "problem", error) or "it is not what its tag says"
             self._complaints.add(self._places[route], f"this value cannot be read: {problem}")
             return None
+
+
+def _is_empty(node: yaml.Node) -> bool:
+    """Tell whether a section has its key only: then it takes nothing away from another file's."""
+    return isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null"
 
 
 def _place(path: Path, mark: yaml.Mark | None) -> str:

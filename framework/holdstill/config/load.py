@@ -11,7 +11,7 @@ from holdstill.config.complaints import Complaints
 from holdstill.config.document import Document
 from holdstill.config.model import Config
 from holdstill.config.typed import Typist
-from holdstill.errors import ExitCode, HoldstillError, NotFoundError
+from holdstill.errors import ExitCode, HoldstillError, NotFoundError, PermissionRefusedError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 "Names of jobs and guests: they become names of folders and of logical volumes."
@@ -32,6 +32,8 @@ def config_files(place: Path) -> list[Path]:
         files = sorted(place.glob("*.yaml")) if place.is_dir() else [place]
         if files and files[0].exists():
             return files
+    except PermissionError:
+        raise PermissionRefusedError(f"{place} can be read by root only; try «sudo holdstill …».") from None
     except OSError as error:
         raise HoldstillError(f"{place} cannot be read: {error.strerror}.") from None
     raise NoConfigError(
@@ -43,7 +45,10 @@ def config_files(place: Path) -> list[Path]:
 def load(place: Path) -> tuple[Config, Typist, Complaints]:
     """Read the configuration at ``place``. What is wrong with it is in the complaints, not raised yet."""
     document, complaints = Document(), Complaints()
-    for path in config_files(place):
+    files = config_files(place)
+    if place.is_dir():
+        _only_ours(place, complaints)
+    for path in files:
         if _trustworthy(path, complaints):
             document.add(path, complaints)
     typist = Typist(document, complaints)
@@ -59,17 +64,22 @@ def load(place: Path) -> tuple[Config, Typist, Complaints]:
 
 
 def _trustworthy(path: Path, complaints: Complaints) -> bool:
-    """A configuration is root's code: nobody else may have written it."""
+    """Tell whether a file can be read and is root's own: a configuration is root's code."""
     try:
-        found = path.stat()
         path.open("rb").close()
+        return _only_ours(path, complaints)
     except OSError as error:
         complaints.add(str(path), f"this file cannot be read: {error.strerror}")
         return False
+
+
+def _only_ours(path: Path, complaints: Complaints) -> bool:
+    """Tell whether nobody else may write it; complain if somebody may."""
+    found = path.stat()
     if found.st_uid not in {0, os.geteuid()} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         complaints.add(
             str(path),
-            "this file is run as root, but others may write it; make it safe with "
+            "this is run as root, but others may write it; make it safe with "
             f"«chown root {path}; chmod go-w {path}»",
         )
         return False

@@ -43,7 +43,13 @@ class Typist:
             elif field.required:
                 self.complain(route, f"{_name(route)} needs the key {key!r}")
                 fitted[field.name] = None
-        return None if any(fitted[name] is None for name in _required(fields, fitted)) else wanted(**fitted)
+        if any(fitted[name] is None for name in _required(fields, fitted)):
+            return None
+        try:
+            return wanted(**fitted)
+        except (TypeError, ValueError) as error:  # as msgspec wants it from a __post_init__ that looks closer
+            self.complain(route, f"{_name(route)}: {error}")
+            return None
 
     def _unknown_keys(self, value: dict[str, Any], fields: dict[str, Any], route: Route) -> None:
         for key in value:
@@ -56,12 +62,18 @@ class Typist:
         origin, arguments = typing.get_origin(wanted), typing.get_args(wanted)
         if origin is dict and isinstance(value, dict):
             return {key: self.value(arguments[1], entry, (*route, key)) for key, entry in value.items()}
-        if origin in {list, tuple} and isinstance(value, list):
-            return [self.value(arguments[0], entry, (*route, index)) for index, entry in enumerate(value)]
+        if _is_list(origin, arguments) and isinstance(value, list):
+            return self._list(origin, arguments[0], value, route)
         inner = _struct_in(wanted, origin, arguments)
-        if inner and not (value is None and inner is not wanted):
+        if inner and (inner is wanted or isinstance(value, dict)):
             return self.struct(inner, value, route)
         return self._plain(wanted, value, route)
+
+    def _list(self, origin: Any, wanted: Any, value: list[Any], route: Route) -> Any:
+        """Fit a list; entries that do not fit are complained of and left out. ``None`` if none of them fits."""
+        entries = [self.value(wanted, entry, (*route, index)) for index, entry in enumerate(value)]
+        fitted = [entry for entry in entries if entry is not None or _may_be_none(wanted)]
+        return origin(fitted) if fitted or not value else None
 
     def _plain(self, wanted: Any, value: object, route: Route) -> Any:
         try:
@@ -69,6 +81,11 @@ class Typist:
         except msgspec.ValidationError as error:
             self.complain(route, f"{_name(route)}: {_sentence(error)}")
             return None
+
+
+def _is_list(origin: Any, arguments: tuple[Any, ...]) -> bool:
+    """Whether a type is of any number of entries: a list, or a tuple that is one."""
+    return origin is list or (origin is tuple and arguments[1:] == (...,))
 
 
 def _struct_in(wanted: Any, origin: Any, arguments: tuple[Any, ...]) -> type[msgspec.Struct] | None:

@@ -39,6 +39,8 @@ def open_beneath(root: str, path: str) -> Iterator[int]:
 
     Raises GuestUnusableError if a link is on the way or nothing is there.
     """
+    if "\0" in path:
+        raise GuestUnusableError(f"{printable(path)} is no path.")
     with _opened(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as top:
         how = _OpenHow(
             os.O_PATH | os.O_CLOEXEC, 0, RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH

@@ -33,6 +33,8 @@ GRACE = 10.0
 "Seconds between TERM and KILL, and after KILL before a command counts as stuck."
 PATIENCE = 60.0
 "Seconds that a gentle command gets after TERM before it is left to itself."
+LONGEST_POLL = 3600.0
+"Seconds; poll(2) takes no more milliseconds than fit an int."
 TICK = 0.5
 "How often a watched command's output is looked at, in seconds."
 
@@ -81,6 +83,12 @@ class Command:
                 interruption.check()
                 raise CommandFailedError(self._answer(), f"did not end within {deadline:g} s and was ended")
             return self._answer()
+        except CommandStuckError:
+            raise
+        except BaseException:
+            if self._process.poll() is None:  # leave no command behind that nobody waits for
+                self._end(deadline)
+            raise
         finally:
             self._close()
 
@@ -167,7 +175,7 @@ def _readable(descriptors: list[int], seconds: float) -> list[int]:
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)
-    return [descriptor for descriptor, _ in poll.poll(seconds * 1000)]
+    return [descriptor for descriptor, _ in poll.poll(min(seconds, LONGEST_POLL) * 1000)]
 
 
 def _content(descriptor: int) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from holdstill.errors import StorageError
 from holdstill.journal.lock import acquire
-from holdstill.journal.records import HandedOver, Header, Promise, Record, Undone, encode
+from holdstill.journal.records import HandedOver, Header, Promise, Record, Undone, decode, encode
 from holdstill.journal.story import Story, tell
 from holdstill.words import Fact
 
@@ -38,16 +38,21 @@ class Journal:
         """
         path, unborn = folder / f"{header.id}.jsonl", folder / f".{header.id}.new"
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            _make_folder(folder)
             journal = cls(path, os.open(unborn, FLAGS | os.O_CREAT | os.O_EXCL, 0o600), Story(header=header))
+        except OSError as error:
+            raise StorageError(f"The journal {path} cannot be written: {error.strerror}.") from None
+        try:
             acquire(journal._descriptor)
             journal._append(header)
             unborn.rename(path)
-        except (OSError, StorageError) as error:
+        except BaseException as error:
             with suppress(OSError):
                 unborn.unlink()
-            why = error.strerror if isinstance(error, OSError) else "the disk is full or failing"
-            raise StorageError(f"The journal {path} cannot be written: {why}.") from None
+            journal.leave()
+            if isinstance(error, OSError):
+                raise StorageError(f"The journal {path} cannot be written: {error.strerror}.") from None
+            raise
         return journal
 
     @classmethod
@@ -68,7 +73,14 @@ class Journal:
         story = tell(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
         journal = cls(path, descriptor, story)
         journal._cut_torn_tail()
+        journal._end_lease()
         return journal
+
+    def _end_lease(self) -> None:
+        """What is left of a hold when its ``post`` dies, or fails, is abandoned at once, not when its lease ends."""
+        if self.story.handed_over:
+            with suppress(StorageError):
+                self._append(HandedOver(lease_ends=0))
 
     @property
     def open_promises(self) -> tuple[Promise, ...]:
@@ -76,11 +88,18 @@ class Journal:
         return tuple(self._open.values())
 
     def promise(self, *, plugin: str, guest: str, what: str, by_hand: str, facts: dict[str, Fact]) -> Promise:
-        """Put a promise on the disk. Raises StorageError if that failed; then nothing is promised."""
+        """Put a promise on the disk. Raises StorageError if that failed; then nothing is promised.
+
+        Raises TypeError for facts that could not be read back: they would be lost with the process.
+        """
         with self._writing:
             record = Promise(
                 number=self._last + 1, plugin=plugin, guest=guest, what=what, by_hand=by_hand, facts=facts
             )
+            if decode(encode(record)) is None:
+                raise TypeError(
+                    f"facts of a promise are texts, whole numbers and lists of texts, not {facts!r}"
+                )
             self._append_durably(record)
             self._last = record.number
             self._open[record.number] = record
@@ -163,6 +182,15 @@ def _is_at(descriptor: int, path: Path) -> bool:
     except FileNotFoundError:
         return False
     return os.path.samestat(os.fstat(descriptor), there)
+
+
+def _make_folder(folder: Path) -> None:
+    """Make the folder for journals, so that it, and the one it is in, outlive a power cut as the journals do."""
+    if folder.is_dir():
+        return
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for above in list(folder.parents)[:2]:
+        _sync_folder(above)
 
 
 def _sync_folder(folder: Path) -> None:

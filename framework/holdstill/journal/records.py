@@ -47,7 +47,10 @@ class Undone(msgspec.Struct, frozen=True, kw_only=True, tag="undone", tag_field=
 
 
 class HandedOver(msgspec.Struct, frozen=True, kw_only=True, tag="handed-over", tag_field="record"):
-    """``pre`` is over: nobody's process holds this now, and it is not abandoned until the lease ends."""
+    """``pre`` is over: nobody's process holds this now, and it is not abandoned until the lease ends.
+
+    The last one counts: whoever takes the journal over ends the lease with another.
+    """
 
     lease_ends: float
 

@@ -60,8 +60,11 @@ def _held(path: Path, boot: str, now: float) -> Held | None:
     except FileNotFoundError:
         return None
     try:
-        story = tell(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
-        lives = taken(descriptor)
+        lives = taken(descriptor)  # asked first: a run that hands over meanwhile must not look abandoned
+        found = os.fstat(descriptor)
+        if not found.st_nlink:
+            return None
+        story = tell(os.pread(descriptor, found.st_size, 0))
     finally:
         os.close(descriptor)
     return Held(path=path, run=path.stem, state=_state(story, boot, now, lives=lives), story=story)

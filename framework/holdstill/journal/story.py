@@ -47,7 +47,7 @@ def tell(content: bytes) -> Story:
         header=header,
         promises=tuple(record for record in records if isinstance(record, Promise)),
         undone=frozenset(record.number for record in records if isinstance(record, Undone)),
-        handed_over=next((record for record in records if isinstance(record, HandedOver)), None),
+        handed_over=next((record for record in reversed(records) if isinstance(record, HandedOver)), None),
         whole=sum(len(line) + 1 for line in lines[: len(records)]),
         damage=_damage(records, header),
     )

@@ -32,14 +32,14 @@ def configure(sinks: Sequence[Sink], *, level: str = "info") -> None:
 
 
 class _Fan:
-    """Hands each event to every sink; logging never breaks a run."""
+    """Hands each event to every sink; logging never breaks a run, whatever a sink or a value in it raises."""
 
     def __init__(self, sinks: Sequence[Sink]) -> None:
         self._sinks = sinks
 
     def __call__(self, _logger: Any, method: str, event: Event) -> str:
         for sink in self._sinks:
-            with suppress(OSError, ValueError):
+            with suppress(Exception):
                 sink(method, dict(event))
         raise structlog.DropEvent
 

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
-from holdstill.log import Event
+from holdstill.log import Event, stderr_is_terminal
 from holdstill.text import printable
 
 if TYPE_CHECKING:
@@ -27,15 +27,17 @@ class Screen:
 
     def __call__(self, method: str, event: Event) -> None:
         """Show an event: phases stand out, what happens in them is indented."""
+        if sys.stderr is None:  # closed by our caller; print() would take standard output instead
+            return
         self.stop()
         text = printable(str(event.get("event", "")))
         fields = "  ".join(f"{key}={_value(value)}" for key, value in event.items() if key not in HIDDEN)
-        line = f"\033[1m{text}\033[0m" if text in PHASES else f"  {text}  \033[2m{fields}\033[0m"
+        line = _styled("1", text) if text in PHASES else f"  {text}  {_styled('2', fields)}"
         if method in COLOURS:
-            line = f"\033[{COLOURS[method]}m{line}\033[0m"
+            line = _styled(COLOURS[method], line)
         print(time.strftime("%H:%M:%S"), line, file=sys.stderr)
         if "exception" in event:
-            print(event["exception"], file=sys.stderr)
+            print(*map(printable, str(event["exception"]).splitlines()), sep="\n", file=sys.stderr)
 
     def begin(self, what: str, total: int) -> None:
         """See :meth:`holdstill.words.Progress.begin`."""
@@ -65,6 +67,10 @@ class Screen:
         if self._bar:
             self._bar.stop()
         self._bar = None
+
+
+def _styled(code: str, text: str) -> str:
+    return f"\033[{code}m{text}\033[0m" if stderr_is_terminal() else text
 
 
 def _value(value: object) -> str:

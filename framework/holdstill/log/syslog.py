@@ -17,6 +17,8 @@ DAEMON = 3 << 3
 "syslog(3)'s facility of daemons."
 LONGEST = 60_000
 "Bytes of one datagram; a longer event is cut rather than lost."
+MESSAGE = LONGEST // 5
+"Characters of a message in the journal's protocol, where a field that is cut short makes the whole event invalid."
 
 
 def sink() -> Sink | None:
@@ -49,17 +51,20 @@ def sentence(event: Event) -> str:
 _HIDDEN = {"event", "level", "exception"}
 
 
+def _traceback(event: Event) -> list[str]:
+    return [printable(line) for line in str(event.get("exception", "")).splitlines()]
+
+
 def for_syslog(priority: int, event: Event) -> bytes:
     """Write an event as syslog wants it (RFC 3164, as /dev/log takes it)."""
-    lines = [sentence(event), *str(event.get("exception", "")).splitlines()]
-    text = "#012".join(lines)
+    text = "#012".join([sentence(event), *_traceback(event)])
     return f"<{DAEMON | priority}>{TAG}[{os.getpid()}]: {text}".encode(errors="replace")
 
 
 def for_journal(priority: int, event: Event) -> bytes:
     """Write an event in the journal's own protocol, each field searchable: HOLDSTILL_JOB=nightly."""
-    message = sentence(event) + ("\n" + str(event["exception"]) if "exception" in event else "")
-    fields = {"MESSAGE": message, "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": TAG}
+    message = "\n".join([sentence(event), *_traceback(event)])
+    fields = {"MESSAGE": message[:MESSAGE], "PRIORITY": str(priority), "SYSLOG_IDENTIFIER": TAG}
     fields |= {
         f"HOLDSTILL_{key.upper()}": str(event[key]) for key in ("job", "run", "guest", "step") if key in event
     }

@@ -132,7 +132,7 @@ def _guarded(who: str, hook: str, caller: Any, arguments: dict[str, Any]) -> Any
         return caller(**arguments)
     except HoldstillError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
         raise PluginBugError(
             f"A defect in {who}: {hook} raised {type(error).__name__}: {error}. The traceback is in the log."
         ) from error

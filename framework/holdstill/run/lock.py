@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from holdstill.errors import StorageError, UnavailableError
@@ -33,8 +33,9 @@ def job_lock(state: Path, job: str) -> Iterator[None]:
 
 def _sign(descriptor: int) -> None:
     """Leave word who we are, for the message that others get; the lock itself is the kernel's."""
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"process {os.getpid()}".encode(), 0)
 
 
 def _who(descriptor: int) -> str:

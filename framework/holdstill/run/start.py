@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 
 from holdstill.config.load import load
+from holdstill.errors import NotFoundError
 from holdstill.host import Host
 from holdstill.host.interruption import Interruption
 from holdstill.journal.journal import Journal
@@ -52,7 +53,11 @@ def new_info(site: Site, job: str, session: str = "default") -> RunInfo:
 def resolve(site: Site, info: RunInfo) -> Job:
     """Read the configuration of one job. Raises ConfigError with all that is wrong with it."""
     config, typist, complaints = load(site.places.config)
-    job = Resolver(config, site.plugins, typist, info).job()
+    try:
+        job = Resolver(config, site.plugins, typist, info).job()
+    except NotFoundError:
+        complaints.raise_any()  # a file that cannot be read hides its jobs
+        raise
     complaints.raise_any()
     assert job is not None
     return job

@@ -120,7 +120,10 @@ BOOT = FileSystem("ext3", uuid="22222222-bbbb", label="boot", files={"vmlinuz": 
 
 def classic_disk() -> Table:
     """A disk as the 2009 script's users have it: MBR, /boot at sector 63, the rest a volume group with the root."""
-    volumes = (GuestVolume("root", ROOT, first=0, extents=40), GuestVolume("swap", Swap(), first=40, extents=4))
+    volumes = (
+        GuestVolume("root", ROOT, first=0, extents=40),
+        GuestVolume("swap", Swap(), first=40, extents=4),
+    )
     return Table(
         (
             Partition(63 * 512, 48 * MIB, BOOT),

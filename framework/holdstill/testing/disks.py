@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from holdstill.errors import UsageError
-from holdstill.testing.trees import filesystem_uuid, put_filesystem, run, volume_group
+from holdstill.testing.trees import blank, filesystem_uuid, put_filesystem, run, volume_group
 
 Layout = Literal["mbr63", "mbr2048", "gpt", "bare"]
 """How a disk is divided.
@@ -108,7 +108,7 @@ class GuestDisk:
     name: str
     partitions: tuple[Partition, ...]
     volumes: tuple[Volume, ...]
-    "``root``, ``data`` (in two pieces), ``swap``, and ``boot`` where there are no partitions; none without LVM."
+    "``root``, ``swap``, if asked for ``data`` (two pieces), without partitions ``boot``; none without LVM."
     places: Mapping[str, tuple[Stretch, ...]]
     "Where ``root``, ``boot``, ``data`` and ``swap`` are, be it a partition or a volume; without what is not there."
 
@@ -144,13 +144,13 @@ def make_guest_disk(
         raise UsageError(
             f"A guest's disk needs {SMALLEST} bytes or more, in whole sectors; {size} does not do."
         )
-    with path.open("xb") as file:
-        file.truncate(size)
+    blank(path, size)
     partitions = _partition(path, layout, size, name, lvm=lvm)
     outer = {line.role: (line.place,) for line in partitions}
     if layout == "bare":
         outer = {"lvm" if lvm else "root": (Stretch(0, size),)}
-    volumes = _usual_volumes(path, name, outer["lvm"][0], with_boot="boot" not in outer) if lvm else ()
+    wanted = {"root", "swap"} | ({"data"} if data else set()) | ({"boot"} - outer.keys())
+    volumes = _usual_volumes(path, name, outer["lvm"][0], wanted) if lvm else ()
     places = outer | {volume.name: volume.stretches for volume in volumes}
     places = {what: places[what] for what in ("root", "boot", "data", "swap") if what in places}
     for what, stretches in places.items():
@@ -183,8 +183,8 @@ def _volume(group: str, name: str, starts: Sequence[int], pieces: Sequence[Exten
     return Volume(name, _lvm_uuid(group, name), tuple(stretches))
 
 
-def _usual_volumes(path: Path, name: str, place: Stretch, *, with_boot: bool) -> tuple[Volume, ...]:
-    boot = -(-BOOT // EXTENT) if with_boot else 0
+def _usual_volumes(path: Path, name: str, place: Stretch, wanted: set[str]) -> tuple[Volume, ...]:
+    boot = -(-BOOT // EXTENT) if "boot" in wanted else 0
     root = (place.size - FIRST_EXTENT) // EXTENT - 3 - boot
     volumes = {
         "root": [Extents(0, root)],
@@ -193,9 +193,8 @@ def _usual_volumes(path: Path, name: str, place: Stretch, *, with_boot: bool) ->
         "swap": [Extents(root + 1, 1)],
         "boot": [Extents(root + 3, boot)],
     }
-    if not with_boot:
-        del volumes["boot"]
-    return write_volume_group(volume_group(name), [(path, place)], volumes)
+    chosen = {what: extents for what, extents in volumes.items() if what in wanted}
+    return write_volume_group(volume_group(name), [(path, place)], chosen)
 
 
 def _partition(path: Path, layout: Layout, size: int, name: str, *, lvm: bool) -> tuple[Partition, ...]:

@@ -19,7 +19,7 @@ from holdstill.host import Answer, Node, NodeKind
 from holdstill.host.failures import CommandFailedError
 from holdstill.host.real import RealHost
 from holdstill.testing.contents import Content, Nothing, at
-from holdstill.testing.faults import Fault, Kind, Killed
+from holdstill.testing.faults import Fault, Killed, Kind
 
 Device = str
 DISK = 256 << 20
@@ -320,7 +320,7 @@ class Machine:
 
     def restore(self, path: Path) -> None:
         """Take over the state that another process saved."""
-        self.kernel = pickle.loads(path.read_bytes())  # noqa: S301: written by ``save`` just before
+        self.kernel = pickle.loads(path.read_bytes())  # noqa: S301  written by ``save`` just before
         self.fault = None
         self.commands = []
 
@@ -333,4 +333,3 @@ def _gist(path: Path) -> tuple[int, bytes]:
 
 def _killed() -> None:
     raise Killed
-

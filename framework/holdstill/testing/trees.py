@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from holdstill.errors import StorageError, UnavailableError
+from holdstill.errors import StorageError, UnavailableError, UsageError
 
 LONG_AGO = 1_600_000_000
 "From when all that ``populate`` makes is."
@@ -25,8 +25,8 @@ ODD_NAMES = (
     b"'quote\"",
     b"n" * 255,
 )
-SPARSE = 2**30
-"How long the sparse file is; it needs next to nothing on the disk."
+SPARSE = 2**28
+"How long the sparse file is: more than most disks made here, of which it needs next to nothing."
 
 
 def populate(
@@ -81,6 +81,15 @@ def volume_group(name: str) -> str:
 def filesystem_uuid(name: str, what: str) -> str:
     """Say which UUID ``root``, ``boot``, ``data`` or ``swap`` of the guest ``name`` has."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"holdstill/{name}/{what}"))
+
+
+def blank(path: Path, size: int) -> None:
+    """Make a new file that is one hole."""
+    try:
+        with path.open("xb") as file:
+            file.truncate(size)
+    except FileExistsError:
+        raise UsageError(f"{path} is there already; a guest's disk is made in a new file.") from None
 
 
 def put_filesystem(

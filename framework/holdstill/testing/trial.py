@@ -27,7 +27,10 @@ class Trial:
         root = machine.root
         self.machine = machine
         self.places = Places(
-            config=root / "holdstill.yaml", state=root / "state", trees=root / "trees", plugins=root / "plugins"
+            config=root / "holdstill.yaml",
+            state=root / "state",
+            trees=root / "trees",
+            plugins=root / "plugins",
         )
         self.places.config.write_text(configuration)
         self.places.config.chmod(0o600)
@@ -87,6 +90,7 @@ class Trial:
             part(self)
         finally:
             self._leave(0)
+        raise AssertionError("a process that has left goes on")  # for the type checker: it cannot
 
     def _leave(self, code: int) -> None:
         self.machine.save(self._saved)

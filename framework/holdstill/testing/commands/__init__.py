@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdstill.host import Answer
-from holdstill.testing.commands import files, guest_lvm, lvm, loops, mapper, mounts, partitions
+from holdstill.testing.commands import files, guest_lvm, loops, lvm, mapper, mounts, partitions
 from holdstill.testing.commands.arguments import Refused
 
 if TYPE_CHECKING:

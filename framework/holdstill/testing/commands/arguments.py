@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 
-class Refused(Exception):  # noqa: N818: it is an answer, not a defect
+class Refused(Exception):  # noqa: N818  it is an answer, not a defect
     """The command says no, as the real one would."""
 
     def __init__(self, status: int, err: str, out: str = "") -> None:
@@ -17,7 +17,9 @@ class Refused(Exception):  # noqa: N818: it is an answer, not a defect
 class Arguments:
     """The options and words of a command. Options with a value are named; all others are flags."""
 
-    def __init__(self, arguments: Sequence[str], *, valued: Sequence[str] = (), flags: Sequence[str] = ()) -> None:
+    def __init__(
+        self, arguments: Sequence[str], *, valued: Sequence[str] = (), flags: Sequence[str] = ()
+    ) -> None:
         self.words: list[str] = []
         self._values: dict[str, list[str]] = {}
         waiting = list(arguments)

@@ -60,7 +60,9 @@ def _rmdir(machine: Machine, arguments: list[str]) -> str:
 
 
 def _mv(machine: Machine, arguments: list[str]) -> str:
-    source, target = (_inside(machine, word) for word in Arguments(arguments, flags=["--no-target-directory"]).words)
+    source, target = (
+        _inside(machine, word) for word in Arguments(arguments, flags=["--no-target-directory"]).words
+    )
     source.replace(target)
     return ""
 

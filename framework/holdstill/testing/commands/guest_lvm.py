@@ -25,7 +25,9 @@ def _lvm(machine: Machine, arguments: list[str]) -> str:
         flags=["--readonly", "--nosuffix"],
     )
     devices = given["--devices"].split(",")
-    return json.dumps({"report": [_report(device, pv) for device in devices if (pv := _physical(machine, device))]})
+    return json.dumps(
+        {"report": [_report(device, pv) for device in devices if (pv := _physical(machine, device))]}
+    )
 
 
 def _physical(machine: Machine, device: str) -> PhysicalVolume | None:
@@ -90,7 +92,9 @@ def _activate(machine: Machine, name: str) -> str:
     for volume in physical.volumes:
         start = physical.begin + volume.first * physical.extent
         line = (volume.extents * physical.extent, device, start)
-        machine.kernel.maps[f"{name.replace('-', '--')}-{volume.name}"] = Map(f"LVM-{name}{volume.name}", (line,))
+        machine.kernel.maps[f"{name.replace('-', '--')}-{volume.name}"] = Map(
+            f"LVM-{name}{volume.name}", (line,)
+        )
     return ""
 
 

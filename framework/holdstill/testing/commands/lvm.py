@@ -52,7 +52,9 @@ def _lvcreate(machine: Machine, arguments: list[str]) -> str:
         raise Refused(5, f'Volume group "{group}" has insufficient free space')
     parent = machine.kernel.volumes[origin]
     machine.kernel.free[group] -= room
-    machine.kernel.volumes[name] = Volume(parent.size, tuple(given.all("--addtag")), origin, room, parent.pool)
+    machine.kernel.volumes[name] = Volume(
+        parent.size, tuple(given.all("--addtag")), origin, room, parent.pool
+    )
     machine.kernel.contents[f"/dev/{name}"] = machine.kernel.contents[f"/dev/{origin}"]
     return f'  Logical volume "{given["--name"]}" created.\n'
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -27,7 +26,7 @@ def _mount(machine: Machine, arguments: list[str]) -> str:
     loop = machine.kernel.loops.get(source)
     if content.dirty and loop and loop.read_only:
         raise Refused(32, f"mount: {place}: cannot mount {source} read-only.")
-    point = os.readlink(place) if place.startswith("/proc/self/fd/") else place
+    point = str(Path(place).readlink()) if place.startswith("/proc/self/fd/") else place
     _cover(Path(point), content)
     machine.kernel.mounts.append(Mount(point, source))
     return ""

@@ -21,7 +21,12 @@ def _sfdisk(machine: Machine, arguments: list[str]) -> str:
     if not isinstance(content, Table):
         raise Refused(1, f"sfdisk: {device}: does not contain a recognized partition table")
     entries = [
-        {"node": f"{device}p{number}", "start": part.start // SECTOR, "size": part.size // SECTOR, "type": "83"}
+        {
+            "node": f"{device}p{number}",
+            "start": part.start // SECTOR,
+            "size": part.size // SECTOR,
+            "type": "83",
+        }
         | ({"uuid": part.uuid} if part.uuid else {})
         for number, part in enumerate(content.partitions, start=1)
     ]
@@ -85,7 +90,9 @@ def _unmap(machine: Machine, names: list[str]) -> str:
 
 def _base(device: str) -> str:
     """The map's name without the partition's number: dashes doubled, a ``p`` after a digit."""
-    parts = [part.replace("-", "--") for part in device.removeprefix("/dev/").removeprefix("mapper/").split("/")]
+    parts = [
+        part.replace("-", "--") for part in device.removeprefix("/dev/").removeprefix("mapper/").split("/")
+    ]
     base = "-".join(parts)
     return f"{base}p" if base[-1].isdigit() else base
 
