@@ -138,7 +138,9 @@ def holdstill_make_backup(
 def holdstill_verify_backup(step: Step[Any], backup: Facts, host: Host, progress: Progress) -> None:
     """Check a backup; raise :class:`~holdstill.plugin.VerifyError` if it is not what it should be.
 
-    ``backup`` is what the job's ``holdstill_make_backup`` returned. Nothing is held any more.
+    ``backup`` is what the job's ``holdstill_make_backup`` returned. Nothing is held any more. A job that says
+    nothing of verification asks its backup's plugin, with the backup's own step (``step.role`` is then
+    ``Role.BACKUP``); otherwise the steps that its ``verify`` names.
     """
 
 

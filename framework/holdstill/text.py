@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 def printable(text: str) -> str:
@@ -21,6 +20,8 @@ def _escaped(char: str) -> str:
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """Give a hint on a misspelt word: ``; did you mean 'kpartx'?``, or nothing."""
+    from difflib import get_close_matches
+
     close = get_close_matches(word, list(known), n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
@@ -83,19 +82,6 @@ class Role(StrEnum):
     OPEN = "open"
     BACKUP = "backup"
     VERIFY = "verify"
-
-
-class Places(msgspec.Struct, frozen=True):
-    """The folders of this host that holdstill uses."""
-
-    config: Path = Path("/etc/holdstill")
-    "A YAML file, or a folder of them."
-    state: Path = Path("/var/lib/holdstill")
-    "Journals and locks. Must outlive a reboot."
-    trees: Path = Path("/run/holdstill")
-    "Where guests' files appear: ``JOB/GUEST``. Must not outlive a reboot."
-    plugins: Path = Path("/etc/holdstill/plugins")
-    "Single-file plugins of the site."
 
 
 class RunInfo(msgspec.Struct, frozen=True, kw_only=True):

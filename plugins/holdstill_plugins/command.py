@@ -18,6 +18,7 @@ from holdstill.plugin import (
     Hold,
     Host,
     Progress,
+    Role,
     Step,
     VerifyError,
     hookimpl,
@@ -38,6 +39,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     "Exit codes that mean success."
     deadline: Duration = Duration(24 * 3600)
     "How long it may run before it is ended."
+
+    def __post_init__(self) -> None:
+        """Refuse what names no program, or has a quote too few. Raises ValueError."""
+        if not self.argv or not self.argv[0]:
+            raise ValueError("'run' names no program")
 
     @property
     def argv(self) -> list[str]:
@@ -75,8 +81,10 @@ def holdstill_make_backup(
 
 @hookimpl
 def holdstill_verify_backup(step: Step[Options], backup: Facts, host: Host, progress: Progress) -> None:
-    """Run the program; its exit code is the verdict."""
+    """Run the program; its exit code is the verdict. A command that made the backup is not run again to check it."""
     del backup, progress
+    if step.role is Role.BACKUP:
+        return
     try:
         _run(step, host, [], _environment(step, [], []))
     except CommandFailedError as error:

@@ -49,9 +49,18 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
     opened = [
         _opened(volume, f"holdstill-{step.run.id}-{step.guest}-{number}", hold, host, mapper=mapper)
         for number, volume in enumerate(volumes)
+        if not _is_swap(volume, host)
     ]
     rest = tuple(source for source in sources if source not in physical)
     return (*rest, *opened)
+
+
+def _is_swap(volume: Volume, host: Host) -> bool:
+    """Swap space holds nothing to back up."""
+    if not volume.segments:
+        return False
+    first = volume.segments[0]
+    return probe(host, first.device.path, start=first.start, size=first.size).content == "swap"
 
 
 def _has_device_mapper(host: Host) -> bool:

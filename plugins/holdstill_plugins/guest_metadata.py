@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from holdstill.plugin import Device, GuestUnusableError, Host, printable
+from holdstill.plugin import Answer, Device, GuestUnusableError, Host, printable
 
 SECTOR = 512
 SETTINGS = str(Path(__file__).with_name("lvm_settings"))
@@ -71,14 +71,22 @@ def read_volumes(host: Host, physical: tuple[Device, ...]) -> tuple[Volume, ...]
         *("--units", "s", "--nosuffix", "--devices", ",".join(device.path for device in physical), *reports),
         env={"LVM_SYSTEM_DIR": SETTINGS},
     )
-    groups = json.loads(answer.out or "{}").get("report", [])
-    found = tuple(volume for group in groups for volume in _volumes_of(host, group, physical))
-    if not groups or not groups[0].get("pv"):
-        raise GuestUnusableError(
-            f"LVM finds no volume group on {', '.join(device.name for device in physical)}: "
-            f"{printable(answer.err.strip()) or 'it gave no reason'}"
-        )
+    try:
+        groups = json.loads(answer.out)["report"]
+        found = tuple(volume for group in groups for volume in _volumes_of(host, group, physical))
+    except (ValueError, LookupError, TypeError) as error:
+        raise _unreadable(physical, answer, f"its report cannot be read ({error})") from None
+    if not any(group.get("vg") for group in groups):
+        raise _unreadable(physical, answer, "there is no volume group")
     return found
+
+
+def _unreadable(physical: tuple[Device, ...], answer: Answer, why: str) -> GuestUnusableError:
+    said = printable(answer.err.strip())
+    names = ", ".join(device.name for device in physical)
+    return GuestUnusableError(
+        f"LVM cannot read what is on {names}: {why}{'; LVM says: ' if said else ''}{said}."
+    )
 
 
 def _volumes_of(host: Host, group: dict[str, Any], physical: tuple[Device, ...]) -> list[Volume]:

@@ -10,6 +10,7 @@ import msgspec
 
 from holdstill.plugin import Device, GuestUnusableError, Host, Kind, printable
 
+PROTECTIVE = "ee"
 EXTENDED = {"5", "f", "85"}
 "MBR types of extended partitions: a list of others, nothing to read by itself."
 
@@ -34,6 +35,10 @@ def read_table(host: Host, disk: Device) -> tuple[Partition, ...]:
     """
     answer = host.ask("sfdisk", "--json", disk.path, ok=(0, 1))
     table = json.loads(answer.out)["partitiontable"] if answer.status == 0 and answer.out.strip() else {}
+    if any(entry.get("type") == PROTECTIVE for entry in table.get("partitions", [])):
+        raise GuestUnusableError(
+            f"The GPT of {printable(disk.name)} is damaged or cut off: only its protective MBR is left."
+        )
     entries = [entry for entry in table.get("partitions", []) if str(entry.get("type")) not in EXTENDED]
     sector = int(table.get("sectorsize", 512))
     found = tuple(_partition(entry, sector, number) for number, entry in enumerate(entries, start=1))
@@ -52,15 +57,17 @@ def _partition(entry: dict[str, Any], sector: int, position: int) -> Partition:
 
 
 def _check(disk: Device, partitions: tuple[Partition, ...]) -> None:
-    end = 0
+    end = 1
     for partition in sorted(partitions, key=lambda one: one.start):
+        if partition.size <= 0:
+            raise GuestUnusableError(f"Partition {partition.number} of {printable(disk.name)} is empty.")
         if partition.start + partition.size > disk.size:
             raise GuestUnusableError(
                 f"Partition {partition.number} of {printable(disk.name)} ends outside the disk."
             )
         if partition.start < end:
             raise GuestUnusableError(
-                f"Partition {partition.number} of {printable(disk.name)} overlaps another one."
+                f"Partition {partition.number} of {printable(disk.name)} overlaps another one, or the table."
             )
         end = partition.start + partition.size
 

@@ -15,8 +15,8 @@ import click
 from holdstill import __version__
 from holdstill.cli.output import STDERR, tell
 from holdstill.errors import ConfigError, ExitCode, HoldstillError, RunInterrupted
+from holdstill.places import Places
 from holdstill.text import nearest, one_line
-from holdstill.words import Places
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -130,6 +130,12 @@ def _complain(error: ConfigError) -> int:
 def _defect(error: Exception) -> int:
     import structlog
 
+    from holdstill import log
+    from holdstill.log import syslog
+
+    if not structlog.is_configured():  # it happened before the command had set up its log
+        sink = syslog.sink()
+        log.configure([sink] if sink else [])
     structlog.get_logger().exception("a defect")
     return fail(
         f"A defect in holdstill ({type(error).__name__}: {error}). The log has the traceback; please report it.",

@@ -7,11 +7,12 @@ import click
 from holdstill.cli.common import json_option, site
 from holdstill.cli.output import print_json, say, tell
 from holdstill.config.load import load
-from holdstill.errors import ConfigError, ExitCode
+from holdstill.errors import ConfigError, ExitCode, HoldstillError
+from holdstill.places import Places
 from holdstill.run.plan import pretend
 from holdstill.run.prepare import complaints_of
 from holdstill.run.start import Site, new_info, resolve
-from holdstill.words import Complaint, Places
+from holdstill.words import Complaint
 
 
 @click.command("check")
@@ -30,6 +31,8 @@ def command(places: Places, job: str | None, as_json: bool) -> int:
             found[name] = _look(here, name)
         except ConfigError as error:
             wrong += [complaint for complaint in error.complaints if complaint not in wrong]
+        except HoldstillError as error:
+            found[name] = [Complaint(str(error), error.code)]
     if not names:
         complaints.raise_any()
         wrong.append(f"{places.config}: there are no jobs in this configuration")

@@ -11,9 +11,9 @@ from holdstill.host.interruption import Interruption
 from holdstill.host.real import RealHost
 from holdstill.log import Sink, syslog
 from holdstill.log.screen import Screen
+from holdstill.places import Places
 from holdstill.run.outcome import Outcome
 from holdstill.run.start import Site, registry
-from holdstill.words import Places
 
 F = TypeVar("F", bound=Any)
 

@@ -12,8 +12,8 @@ import click
 from holdstill.cli.output import say
 from holdstill.errors import ExitCode
 from holdstill.journal.shelf import Held, State, boot_id, holds
+from holdstill.places import Places
 from holdstill.text import printable
-from holdstill.words import Places
 
 
 @click.command("held")
@@ -42,6 +42,8 @@ def _paragraph(held: Held) -> str:
     for promise in reversed(held.story.open):
         lines.append(f"  {printable(promise.what)}")
         lines.append(f"      {printable(promise.by_hand)}")
+    if held.state is State.ABANDONED:
+        lines.append("  then, as the journal knows nothing of what is done by hand:\n      holdstill recover")
     return "\n".join(lines)
 
 

@@ -6,9 +6,9 @@ import click
 
 from holdstill.cli.common import json_option, site
 from holdstill.cli.output import print_json, say
+from holdstill.places import Places
 from holdstill.run.plan import Plan, plan
 from holdstill.run.start import new_info, resolve
-from holdstill.words import Places
 
 
 @click.command("plan")

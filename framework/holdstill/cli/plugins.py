@@ -7,9 +7,10 @@ import click
 from holdstill.cli.common import json_option
 from holdstill.cli.output import print_json, say
 from holdstill.errors import ExitCode
+from holdstill.places import Places
 from holdstill.plugins.load import find
 from holdstill.plugins.registry import Registry
-from holdstill.words import Places, Role
+from holdstill.words import Role
 
 
 @click.command("plugins")

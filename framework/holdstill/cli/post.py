@@ -8,14 +8,14 @@ from holdstill.cli.app import fail
 from holdstill.cli.common import json_option, log_options, result, session_option, site
 from holdstill.cli.output import print_json
 from holdstill.errors import ExitCode
+from holdstill.places import Places
 from holdstill.run.recover import post
-from holdstill.words import Places
 
 
 @click.command("post")
 @click.argument("job")
 @session_option
-@click.option("--strict", is_flag=True, help="Exit with 81 if something is still held, rather than with 0.")
+@click.option("--strict", is_flag=True, help="Fail if anything went wrong: 81 if something is still held.")
 @log_options
 @json_option
 @click.pass_obj
@@ -33,8 +33,9 @@ def command(
     if as_json:
         print_json([result(outcome) for outcome in outcomes])
     for outcome in outcomes:
-        if outcome.failures:
-            return fail(outcome.sentence, outcome.failures[0].code)
-        if outcome.still_held and strict:
-            return fail(outcome.sentence, ExitCode.STILL_HELD)
+        spoiled = [failure for failure in outcome.failures if failure.code == ExitCode.BACKUP_FAILED]
+        if spoiled:
+            return fail(spoiled[0].sentence, ExitCode.BACKUP_FAILED)
+        if strict and not outcome.ok:
+            return fail(outcome.sentence, outcome.code)
     return 0

@@ -7,9 +7,9 @@ import click
 from holdstill.cli.app import fail
 from holdstill.cli.common import json_option, log_options, session_option, site
 from holdstill.cli.output import print_json
+from holdstill.places import Places
 from holdstill.run.conduct import pre
 from holdstill.run.start import new_info
-from holdstill.words import Places
 
 
 @click.command("pre")

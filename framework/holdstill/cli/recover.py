@@ -8,8 +8,8 @@ from holdstill import log
 from holdstill.cli.app import fail
 from holdstill.cli.common import json_option, log_options, result, site
 from holdstill.cli.output import print_json, tell
+from holdstill.places import Places
 from holdstill.run.recover import recover
-from holdstill.words import Places
 
 
 @click.command("recover")

@@ -8,10 +8,10 @@ from holdstill import log
 from holdstill.cli.app import fail
 from holdstill.cli.common import json_option, log_options, result, site
 from holdstill.cli.output import print_json, tell
+from holdstill.places import Places
 from holdstill.run.conduct import run_job
 from holdstill.run.outcome import Outcome
 from holdstill.run.start import new_info
-from holdstill.words import Places
 
 
 @click.command("run")

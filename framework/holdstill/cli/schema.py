@@ -6,9 +6,9 @@ import click
 
 from holdstill.cli.output import print_json
 from holdstill.config.schema import schema
+from holdstill.places import Places
 from holdstill.plugins.load import find
 from holdstill.plugins.registry import Registry
-from holdstill.words import Places
 
 
 @click.command("schema")

@@ -29,7 +29,7 @@ def config_files(place: Path) -> list[Path]:
     Raises NoConfigError if there is none.
     """
     try:
-        files = sorted(place.glob("*.yaml")) if place.is_dir() else [place]
+        files = sorted((*place.glob("*.yaml"), *place.glob("*.yml"))) if place.is_dir() else [place]
         if files and files[0].exists():
             return files
     except PermissionError:

@@ -18,7 +18,7 @@ LISTS = (Role.QUIESCE, Role.OPEN, Role.VERIFY)
 def schema(plugins: Registry) -> dict[str, Any]:
     """Give the JSON Schema (2020-12) of a configuration on this host."""
     [top], definitions = msgspec.json.schema_components([Config], schema_hook=units.schema)
-    definitions |= {f"{role} step": _step(role, plugins, definitions) for role in Role}
+    definitions |= {f"{role}-step": _step(role, plugins, definitions) for role in Role}
     for owner, roles in (
         ("GuestConfig", (Role.SNAPSHOT, Role.OPEN, Role.QUIESCE)),
         ("JobConfig", (Role.BACKUP, Role.VERIFY)),
@@ -29,7 +29,7 @@ def schema(plugins: Registry) -> dict[str, Any]:
 
 
 def _place(role: Role) -> dict[str, Any]:
-    one = {"$ref": f"#/$defs/{role} step"}
+    one = {"$ref": f"#/$defs/{role}-step"}
     return {"anyOf": [one, {"type": "array", "items": one}]} if role in LISTS else one
 
 
@@ -38,8 +38,8 @@ def _step(role: Role, plugins: Registry, definitions: dict[str, Any]) -> dict[st
     named: list[dict[str, Any]] = [{"enum": plugins.names(role)}]
     for name in plugins.names(role):
         [options], more = msgspec.json.schema_components([plugins.options_of(name)], schema_hook=units.schema)
-        definitions |= {f"{name} {key}": value for key, value in more.items()}
-        options = {"$ref": options["$ref"].replace("/$defs/", f"/$defs/{name} ")}
+        definitions |= {f"{name}.{key}": _renamed(value, name) for key, value in more.items()}
+        options = _renamed(options, name)
         named.append(
             {
                 "type": "object",
@@ -49,6 +49,12 @@ def _step(role: Role, plugins: Registry, definitions: dict[str, Any]) -> dict[st
             }
         )
     return {"anyOf": named}
+
+
+def _renamed(value: Any, plugin: str) -> Any:
+    """Let references to a plugin's own types name them with the plugin: two may call theirs «Options»."""
+    text = msgspec.json.encode(value).decode()
+    return msgspec.json.decode(text.replace('"#/$defs/', f'"#/$defs/{plugin}.'))
 
 
 def _moved(value: Any) -> Any:

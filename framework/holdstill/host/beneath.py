@@ -41,7 +41,11 @@ def open_beneath(root: str, path: str) -> Iterator[int]:
     """
     if "\0" in path:
         raise GuestUnusableError(f"{printable(path)} is no path.")
-    with _opened(os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)) as top:
+    try:
+        folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise GuestUnusableError(f"{root} cannot be opened: {error.strerror}.") from None
+    with _opened(folder) as top:
         how = _OpenHow(
             os.O_PATH | os.O_CLOEXEC, 0, RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS | RESOLVE_BENEATH
         )

@@ -121,13 +121,12 @@ class Command:
     def _end(self, deadline: float) -> None:
         """Ask it to end; ending it by force only where that does no more harm than waiting."""
         self._signal(signal.SIGTERM)
-        if self._ended_within(PATIENCE if self._gentle else GRACE):
-            return
-        if not self._gentle:
+        ended = self._ended_within(PATIENCE if self._gentle else GRACE)
+        if not self._gentle:  # also when it ended: its children may not have
             self._signal(signal.SIGKILL)
-            if self._ended_within(GRACE):
-                return
-        raise CommandStuckError(self.argv, self._process.pid, deadline)
+            ended = self._ended_within(GRACE)
+        if not ended:
+            raise CommandStuckError(self.argv, self._process.pid, deadline)
 
     def _signal(self, number: int) -> None:
         with suppress(ProcessLookupError):

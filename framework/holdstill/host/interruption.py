@@ -26,9 +26,10 @@ class Interruption:
         self._shields = 0
 
     def listen(self) -> None:
-        """Take notes of signals from now on, also of those that our caller left ignored."""
+        """Take notes of signals from now on, also of those that our caller left ignored or blocked."""
         for number in STOPPING:
             signal.signal(number, self._note)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._signal = self._signal or number

@@ -57,7 +57,7 @@ class RealHost:
         """See :meth:`holdstill.host.Host.look`."""
         try:
             found = Path(path).stat()
-        except (FileNotFoundError, NotADirectoryError):
+        except (OSError, ValueError):  # not there, or no path at all
             return None
         kind = _kind(found.st_mode)
         if kind is not NodeKind.BLOCK:

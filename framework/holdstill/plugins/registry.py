@@ -50,8 +50,11 @@ class Registry:
     def _register(self, found: Found) -> str:
         try:
             self._manager.register(found.plugin, found.name)
-        except (pluggy.PluginValidationError, ValueError, TypeError) as error:
+        except (pluggy.PluginValidationError, TypeError) as error:
+            self._manager.unregister(found.plugin)
             return str(error).splitlines()[-1]
+        except ValueError:
+            return f"the name {found.name!r}, or the module, is registered already"
         broken = self._misspelt(found.plugin) or self._two_faced(found.plugin)
         if broken:
             self._manager.unregister(found.plugin)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import structlog
 
 from holdstill.errors import BackupError, HoldstillError, PluginBugError
@@ -27,5 +29,9 @@ def backup(run: Run) -> None:
         raise
     except HoldstillError as error:
         raise BackupError(f"The backup ({step.plugin}) failed: {error}") from error
+    if not isinstance(made, Mapping | None):
+        raise PluginBugError(
+            f"The plugin {step.plugin!r} answered holdstill_make_backup with {made!r}, not with facts."
+        )
     run.outcome.backup = dict(made or {})
-    log.info("backup made", step=step.plugin, **run.outcome.backup)
+    log.info("backup made", step=step.plugin, made=run.outcome.backup)

@@ -7,7 +7,9 @@ from contextlib import ExitStack, contextmanager
 
 import structlog
 
+from holdstill.errors import ConfigError
 from holdstill.journal.journal import Journal
+from holdstill.run.job import Job
 from holdstill.run.lock import job_lock
 from holdstill.run.outcome import Outcome
 from holdstill.run.phases import attempt, end, phase, release
@@ -18,8 +20,13 @@ from holdstill.words import RunInfo
 
 
 def run_job(site: Site, info: RunInfo) -> Outcome:
-    """Do a whole job: prepare, expose, backup, release, verify."""
-    with _started(site, info) as run:
+    """Do a whole job: prepare, expose, backup, release, verify. Raises ConfigError if it has no backup to make."""
+    job = resolve(site, info)
+    if job.backup is None:
+        raise ConfigError(
+            [f"The job {info.job!r} has no 'backup', so there is nothing to run; it is for pre and post."]
+        )
+    with _started(site, info, job) as run:
         good = all(phase(run, name) for name in ("prepare", "expose", "backup"))
         release(run, in_use=good)
         if run.outcome.ok:
@@ -29,7 +36,7 @@ def run_job(site: Site, info: RunInfo) -> Outcome:
 
 def pre(site: Site, info: RunInfo) -> Run:
     """Do the first half: hold and open, then leave it to ``post``; or, failing, leave nothing."""
-    with _started(site, info) as run:
+    with _started(site, info, resolve(site, info)) as run:
         if all(phase(run, name) for name in ("prepare", "expose")):
             attempt(run, "expose", lambda: _hand_over(site, run))
         if not run.outcome.ok:
@@ -39,9 +46,8 @@ def pre(site: Site, info: RunInfo) -> Run:
 
 
 @contextmanager
-def _started(site: Site, info: RunInfo) -> Iterator[Run]:
+def _started(site: Site, info: RunInfo, job: Job) -> Iterator[Run]:
     """Have the job to ourselves, with dead runs' holds out of the way."""
-    job = resolve(site, info)
     with ExitStack() as stack:
         stack.enter_context(job_lock(site.places.state, info.job))
         stack.enter_context(structlog.contextvars.bound_contextvars(job=info.job, run=info.id))

@@ -63,21 +63,27 @@ class Resolver:
         written = self._config.jobs[name]
         if written is None:
             return None
-        guests = [
-            self._guest(guest, (*self._route, "guests", at)) for at, guest in enumerate(written.guests or ())
-        ]
+        place = (*self._route, "guests")
+        self._no_doubles(written.guests, place)
+        guests = [self._guest(guest, (*place, at)) for at, guest in enumerate(written.guests)]
         if not guests:
             self._typist.complain(self._route, f"the job {name!r} has no guests")
         return self._whole(written, guests)
+
+    def _no_doubles(self, names: list[str], place: Route) -> None:
+        for at, name in enumerate(names):
+            if name in names[:at]:
+                self._typist.complain((*place, at), f"{name!r} is named twice")
 
     @property
     def _route(self) -> Route:
         return ("jobs", self._info.job)
 
     def _whole(self, written: JobConfig, guests: list[Guest | None]) -> Job | None:
-        backup = self._step(written.backup, Role.BACKUP, (*self._route, "backup")) if written.backup else None
+        named = written.backup is not None
+        backup = self._step(written.backup, Role.BACKUP, (*self._route, "backup")) if named else None
         verify = self._verify(written, backup)
-        if None in guests or None in verify or (written.backup and not backup):
+        if None in guests or None in verify or (named and not backup):
             return None
         return Job(
             guests=tuple(guest for guest in guests if guest),
@@ -91,7 +97,7 @@ class Resolver:
         if written.verify is not None:
             return self._steps(written.verify, Role.VERIFY, (*self._route, "verify"))
         if backup and self._plugins.implements(backup.plugin, "holdstill_verify_backup"):
-            return [msgspec.structs.replace(backup, role=Role.VERIFY)]
+            return [backup]
         return []
 
     def _guest(self, name: str, route: Route) -> Guest | None:
@@ -117,6 +123,7 @@ class Resolver:
         )
 
     def _disks_fit(self, written: GuestConfig, place: Route) -> bool:
+        self._no_doubles(written.disks, (*place, "disks"))
         bad = [disk for disk in written.disks if not disk.startswith("/")]
         for disk in bad:
             self._typist.complain((*place, "disks"), f"the disk {disk!r} is not an absolute path")

@@ -14,7 +14,8 @@ class NotReadyError(HoldstillError):
 
     def __init__(self, complaints: list[Complaint]) -> None:
         self.complaints = complaints
-        self.code = ExitCode(complaints[0].code)
+        known = {code.value for code in ExitCode}
+        self.code = ExitCode(complaints[0].code if complaints[0].code in known else ExitCode.UNAVAILABLE)
         super().__init__(" ".join(complaint.sentence for complaint in complaints))
 
 

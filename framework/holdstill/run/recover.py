@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import structlog
 
-from holdstill.errors import StillHeldError, StorageError, UnavailableError
+from holdstill.errors import ExitCode, StillHeldError, StorageError, UnavailableError
 from holdstill.journal.journal import Journal
 from holdstill.journal.shelf import Held, State, holds
-from holdstill.run.outcome import Outcome
+from holdstill.run.outcome import Failure, Outcome
 from holdstill.run.phases import attempt, end, release
 from holdstill.run.start import Site, run_of
 from holdstill.words import RunInfo
@@ -90,10 +90,18 @@ def _finish_all(site: Site, wanted: Callable[[Held], bool]) -> list[Outcome]:
         if not wanted(held) or held.state is State.LIVING:
             continue
         if held.story.newer:
-            log.error("left alone", journal=str(held.path), why=held.story.damage)
+            outcomes.append(_left_alone(held))
         elif journal := Journal.take(held.path):
             outcomes.append(_finish(site, journal, in_use=held.state is State.HANDED_OVER))
     return outcomes
+
+
+def _left_alone(held: Held) -> Outcome:
+    """A journal that only a newer holdstill can release: say so, and touch nothing."""
+    why = f"The journal {held.path} was left alone: {held.story.damage}."
+    log.error("left alone", journal=str(held.path), why=held.story.damage)
+    failure = Failure(phase="release", sentence=why, code=ExitCode.STILL_HELD)
+    return Outcome(run=held.run, job="", session="", failures=[failure])
 
 
 def _finish(site: Site, journal: Journal, *, in_use: bool) -> Outcome:

@@ -16,12 +16,13 @@ from holdstill.host.interruption import Interruption
 from holdstill.journal.journal import Journal
 from holdstill.journal.records import Header
 from holdstill.journal.shelf import boot_id, journals_in
+from holdstill.places import Places
 from holdstill.plugins.load import Found, find
 from holdstill.plugins.registry import Registry
 from holdstill.run.job import Job, Resolver
 from holdstill.run.lifecycle import CORE
 from holdstill.run.run import Run
-from holdstill.words import Places, Progress, RunInfo
+from holdstill.words import Progress, RunInfo
 
 
 class Site(msgspec.Struct, kw_only=True):

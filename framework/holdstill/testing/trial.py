@@ -9,6 +9,7 @@ from typing import Any
 
 from holdstill.host.interruption import Interruption
 from holdstill.journal.shelf import holds
+from holdstill.places import Places
 from holdstill.plugins.load import Found, find
 from holdstill.plugins.registry import Registry
 from holdstill.run import conduct, recover
@@ -17,7 +18,6 @@ from holdstill.run.outcome import Outcome
 from holdstill.run.start import Site, new_info
 from holdstill.testing.faults import Fault, Kind
 from holdstill.testing.machine import Machine
-from holdstill.words import Places
 
 
 class Trial:
