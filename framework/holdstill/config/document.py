@@ -46,7 +46,7 @@ class Document:
             self._merge(path, node, complaints)
 
     def _merge(self, path: Path, node: yaml.Node | None, complaints: Complaints) -> None:
-        if node is None:
+        if node is None or _is_empty(node):
             return
         if not isinstance(node, yaml.MappingNode):
             complaints.add(

@@ -85,6 +85,12 @@ class Host(Protocol):
     def write(self, path: str, content: str) -> None:
         """Write a small file of ours, readable by all: only after its promise."""
 
+    def started_for(self, run: str) -> None:
+        """Mark every command from now on as started for the run of that id."""
+
+    def still_running(self, run: str) -> list[int]:
+        """Give the process ids of commands that another process started for a run, and that outlived it."""
+
     def pause(self, seconds: float) -> None:
         """Wait between two looks at something that tells no event of its end."""
 

@@ -73,6 +73,13 @@ class PlanningHost:
         del content
         self._lines.append(f"# write {shlex.quote(path)}")
 
+    def started_for(self, run: str) -> None:
+        """Nothing is started."""
+
+    def still_running(self, run: str) -> list[int]:
+        """See :meth:`holdstill.host.Host.still_running`."""
+        return self._host.still_running(run)
+
     def pause(self, seconds: float) -> None:
         """Nothing that would have to be waited for happens."""
 

@@ -16,6 +16,7 @@ from holdstill.host.beneath import open_beneath, read_beneath
 from holdstill.host.command import ENVIRONMENT, run_command
 from holdstill.host.failures import CommandFailedError
 from holdstill.host.interruption import Interruption
+from holdstill.host.orphans import MARK, commands_of
 
 
 class RealHost:
@@ -24,6 +25,7 @@ class RealHost:
     def __init__(self, interruption: Interruption | None = None) -> None:
         self.interruption = interruption or Interruption()
         self._kept: tuple[int, ...] = ()
+        self._mark: dict[str, str] = {}
 
     def ask(
         self,
@@ -47,7 +49,12 @@ class RealHost:
         """See :meth:`holdstill.host.Host.run`."""
         del planned  # for plans only
         answer = run_command(
-            argv, deadline=deadline, interruption=self.interruption, env=env, keep=self._kept, watch=watch
+            argv,
+            deadline=deadline,
+            interruption=self.interruption,
+            env={**self._mark, **(env or {})},
+            keep=self._kept,
+            watch=watch,
         )
         if answer.status not in ok:
             raise CommandFailedError(answer)
@@ -76,6 +83,14 @@ class RealHost:
             Path(path).chmod(0o644)
         except OSError as error:
             raise StorageError(f"{path} cannot be written: {error.strerror}.") from None
+
+    def started_for(self, run: str) -> None:
+        """See :meth:`holdstill.host.Host.started_for`."""
+        self._mark = {MARK: run}
+
+    def still_running(self, run: str) -> list[int]:
+        """See :meth:`holdstill.host.Host.still_running`."""
+        return commands_of(run)
 
     def pause(self, seconds: float) -> None:
         """See :meth:`holdstill.host.Host.pause`."""

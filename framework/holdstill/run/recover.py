@@ -11,6 +11,7 @@ from holdstill.journal.journal import Journal
 from holdstill.journal.shelf import Held, State, holds
 from holdstill.run.outcome import Failure, Outcome
 from holdstill.run.phases import attempt, end, release
+from holdstill.run.run import Run
 from holdstill.run.start import Site, run_of
 from holdstill.words import RunInfo
 
@@ -18,6 +19,9 @@ log = structlog.get_logger()
 
 PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 "How long we wait for another process that is finishing a hold which is in our way."
+
+COMMAND_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
+"The same for a command that a dead run left running; a backup that goes on will be found by what it keeps open."
 
 
 def recover(site: Site) -> list[Outcome]:
@@ -110,8 +114,19 @@ def _finish(site: Site, journal: Journal, *, in_use: bool) -> Outcome:
     with structlog.contextvars.bound_contextvars(job=run.info.job, run=run.info.id):
         if journal.story.damage:
             attempt(run, "release", lambda: _set_aside(journal))
+        _outlive_commands(run)
         release(run, in_use=in_use)
         return end(run)
+
+
+def _outlive_commands(run: Run) -> None:
+    """Wait for commands that a killed run left running: what they do must be there before it is looked for."""
+    for pause in COMMAND_PAUSES:
+        if not (left := run.host.still_running(run.info.id)):
+            return
+        log.info("waiting for a command that outlived its run", pids=left)
+        run.host.pause(pause)
+    log.warning("not waiting any longer for commands of a dead run")
 
 
 def _set_aside(journal: Journal) -> None:

@@ -82,6 +82,7 @@ def begin(site: Site, info: RunInfo, job: Job) -> Run:
 
 def run_of(site: Site, info: RunInfo, journal: Journal, *, job: Job | None = None) -> Run:
     """Give the run that a journal is of."""
+    site.host.started_for(info.id)
     header = journal.story.header
     return Run(
         info=info,

@@ -163,6 +163,14 @@ class Machine:
         """See :meth:`holdstill.host.Host.write`."""
         self._real.write(path, content)
 
+    def started_for(self, run: str) -> None:
+        """See :meth:`holdstill.host.Host.started_for`."""
+
+    def still_running(self, run: str) -> list[int]:
+        """See :meth:`holdstill.host.Host.still_running`: a modelled command ends with its process."""
+        del run
+        return []
+
     def pause(self, seconds: float) -> None:
         """See :meth:`holdstill.host.Host.pause`: modelled time passes at once."""
         self.paused += seconds
