@@ -132,10 +132,18 @@ class Complaint(msgspec.Struct, frozen=True):
     "An :class:`~holdstill.errors.ExitCode`; unavailable unless told otherwise."
 
 
+class Promised(Protocol):
+    """A promise that was made."""
+
+    @property
+    def number(self) -> int:
+        """Which one of its run."""
+
+
 class Hold(Protocol):
     """What a run holds on the host, as the steps see it."""
 
-    def promise(self, what: str, /, *, by_hand: Sequence[str] | str, **facts: Fact) -> None:
+    def promise(self, what: str, /, *, by_hand: Sequence[str] | str, **facts: Fact) -> Promised:
         """Write down how a change is undone. When this returns, the record is on the disk.
 
         Call it **before** each change. ``what`` names the change to a person ("mount at /run/…");
@@ -145,6 +153,9 @@ class Hold(Protocol):
 
         Raises :class:`~holdstill.errors.StorageError` if it could not be written; then nothing may be changed.
         """
+
+    def undone(self, promised: Promised, /) -> None:
+        """Say that you have undone a change yourself: it was needed for a moment only."""
 
 
 class Progress(Protocol):

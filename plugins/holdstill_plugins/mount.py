@@ -17,12 +17,12 @@ from holdstill.plugin import (
     GuestUnusableError,
     Hold,
     Host,
+    Promised,
     Sources,
     Step,
     Tree,
     hookimpl,
     missing_tools,
-    printable,
 )
 from holdstill_plugins import mounts
 from holdstill_plugins.fstab import Entry, plain_point, read_fstab
@@ -73,10 +73,10 @@ def holdstill_open(step: Step[Options], sources: Sources, hold: Hold, host: Host
         for source in sources
         if isinstance(source, Device) and source.content in FILE_SYSTEMS and not source.read_only
     }
-    root = _root(step, candidates)
     tree = step.run.tree(step.guest)
     hold.promise(f"folder {tree}", by_hand=["rmdir", tree], folder=tree)
     host.run("mkdir", "--mode=0", tree)
+    root = _named_root(step, candidates) or _root_by_fstab(step, candidates, tree, hold, host)
     _mount(root, tree, tree, hold, host)
     mounted = {root.name}
     for point, device in _beneath(step, tree, candidates, host):
@@ -87,21 +87,39 @@ def holdstill_open(step: Step[Options], sources: Sources, hold: Hold, host: Host
     return (*rest, Tree(guest=step.guest, path=tree))
 
 
-def _root(step: Step[Options], candidates: dict[str, Device]) -> Device:
-    """Tell which file system is the guest's root."""
-    wanted = step.options.root
-    named = [device for name, device in candidates.items() if name == wanted]
-    if not wanted:
-        named = list(candidates.values())
-        if len(named) > 1:
-            named = [device for name, device in candidates.items() if name.rpartition("/")[2] == "root"]
-    if len(named) == 1:
-        return named[0]
-    known = (
-        ", ".join(printable(f"{name} ({device.content})") for name, device in candidates.items()) or "none"
+def _named_root(step: Step[Options], candidates: dict[str, Device]) -> Device | None:
+    """Give the file system that is named as the root, or is the only one, or is a volume called ``root``."""
+    if step.options.root:
+        return _named(step, step.options.root, candidates)
+    found = list(candidates.values())
+    if len(found) > 1:
+        found = [device for name, device in candidates.items() if name.rpartition("/")[2] == "root"]
+    return found[0] if len(found) == 1 else None
+
+
+def _root_by_fstab(
+    step: Step[Options], candidates: dict[str, Device], tree: str, hold: Hold, host: Host
+) -> Device:
+    """Mount each file system for a moment: the root is the one that has an /etc/fstab."""
+    found = [device for device in candidates.values() if _has_fstab(device, tree, hold, host)]
+    if len(found) == 1:
+        return found[0]
+    why = "several file systems have an /etc/fstab" if found else "no file system has an /etc/fstab"
+    known = ", ".join(f"{name} ({device.content})" for name, device in candidates.items()) or "none"
+    raise GuestUnusableError(
+        f"Which is guest {step.guest}'s root? On its disks {why}; set 'root' to one of: {known}."
     )
-    what = f"there is no file system {wanted!r}" if wanted else "which file system is its root cannot be told"
-    raise GuestUnusableError(f"On guest {step.guest}'s disks {what}; set 'root' to one of: {known}.")
+
+
+def _has_fstab(device: Device, tree: str, hold: Hold, host: Host) -> bool:
+    promised = _mount(device, tree, tree, hold, host)
+    try:
+        found = host.read_beneath(tree, "/etc/fstab") is not None
+    except GuestUnusableError:  # a link or a device node: nothing that a root would have
+        found = False
+    host.run("umount", "--no-canonicalize", tree)
+    hold.undone(promised)
+    return found
 
 
 def _beneath(
@@ -134,10 +152,10 @@ def _meant(entry: Entry, candidates: dict[str, Device]) -> Device | None:
     return None
 
 
-def _mount(device: Device, at: str, place: str, hold: Hold, host: Host) -> None:
+def _mount(device: Device, at: str, place: str, hold: Hold, host: Host) -> Promised:
     """Mount ``device`` at the path ``at``, which ``place`` is a safe name of."""
     node = host.look(device.path)
-    hold.promise(
+    promised = hold.promise(
         f"mount at {at}",
         by_hand=["umount", at],
         at=at,
@@ -148,6 +166,7 @@ def _mount(device: Device, at: str, place: str, hold: Hold, host: Host) -> None:
     host.run(
         "mount", "--no-canonicalize", "--types", device.content, "--options", options, device.path, place
     )
+    return promised
 
 
 @hookimpl

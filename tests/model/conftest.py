@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from holdstill.testing import Machine, Trial, classic_disk, plain_disk, trial_in
+from holdstill.testing import Machine, Trial, classic_disk, partitioned_disk, plain_disk, trial_in
 
 JOB = """
 jobs:
@@ -58,6 +58,10 @@ def _thin_volume(machine: Machine) -> None:
     machine.add_volume("hostvg/web", classic_disk(), pool="pool")
 
 
+def _partitioned(machine: Machine) -> None:
+    machine.add_image(machine.root / "web.img", partitioned_disk())
+
+
 def _two_volumes(machine: Machine) -> None:
     machine.add_volume("hostvg/web", classic_disk())
     machine.add_volume("hostvg/db-1", plain_disk())
@@ -83,10 +87,15 @@ SHAPES = {
         _thin_volume,
     ),
     "a guest's volume group, activated": Shape(
-        "guests:\n" + _guest("web", "/dev/hostvg/web", open="[kpartx, guest-vg, mount]") + _job("web"), _volume
+        "guests:\n" + _guest("web", "/dev/hostvg/web", open="[kpartx, guest-vg, mount]") + _job("web"),
+        _volume,
     ),
     "an activated volume group on partitions by loop device": Shape(
-        "guests:\n" + _guest("web", "/dev/hostvg/web", open="[partitions, guest-vg, mount]") + _job("web"), _volume
+        "guests:\n" + _guest("web", "/dev/hostvg/web", open="[partitions, guest-vg, mount]") + _job("web"),
+        _volume,
+    ),
+    "file systems that must be looked into": Shape(
+        "guests:\n" + _guest("web", "{root}/web.img") + _job("web"), _partitioned
     ),
     "two guests": Shape(
         "guests:\n" + _guest("web", "/dev/hostvg/web") + _guest("db", "/dev/hostvg/db-1") + _job("web, db"),

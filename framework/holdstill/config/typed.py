@@ -39,7 +39,11 @@ class Typist:
         fitted: dict[str, Any] = {}
         for key, field in fields.items():
             if key in value:
-                fitted[field.name] = self.value(field.type, value[key], (*route, key))
+                fit = self.value(field.type, value[key], (*route, key))
+                if fit is not None or field.required or _may_be_none(field.type):
+                    fitted[field.name] = (
+                        fit  # for what does not fit, the default, so that the rest can be looked at
+                    )
             elif field.required:
                 self.complain(route, f"{_name(route)} needs the key {key!r}")
                 fitted[field.name] = None

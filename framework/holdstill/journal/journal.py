@@ -11,7 +11,7 @@ from holdstill.errors import StorageError
 from holdstill.journal.lock import acquire
 from holdstill.journal.records import HandedOver, Header, Promise, Record, Undone, decode, encode
 from holdstill.journal.story import Story, tell
-from holdstill.words import Fact
+from holdstill.words import Fact, Promised
 
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 
@@ -105,7 +105,7 @@ class Journal:
             self._open[record.number] = record
         return record
 
-    def undone(self, promise: Promise) -> None:
+    def undone(self, promise: Promised) -> None:
         """Note that a promise is kept. A full disk must not stop letting go, so this may go unwritten."""
         with self._writing:
             del self._open[promise.number]

@@ -13,7 +13,7 @@ from holdstill.run.folders import leave_note, make_job_folder
 from holdstill.run.job import Guest, Job
 from holdstill.run.run import Run
 from holdstill.run.start import Site
-from holdstill.words import Exposed, Fact, RunInfo, Sources, Tree
+from holdstill.words import Exposed, Fact, Promised, RunInfo, Sources, Tree
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,15 +32,18 @@ class _PlannedPromises:
 
     def __init__(self) -> None:
         self.open_promises: tuple[Promise, ...] = ()
+        self._made = 0
 
     def promise(self, *, plugin: str, guest: str, what: str, by_hand: str, facts: dict[str, Fact]) -> Promise:
-        number = len(self.open_promises) + 1
-        record = Promise(number=number, plugin=plugin, guest=guest, what=what, by_hand=by_hand, facts=facts)
+        self._made += 1
+        record = Promise(
+            number=self._made, plugin=plugin, guest=guest, what=what, by_hand=by_hand, facts=facts
+        )
         self.open_promises = (*self.open_promises, record)
         return record
 
-    def undone(self, promise: Promise) -> None:
-        """Nothing is done, so nothing is undone."""
+    def undone(self, promise: Promised) -> None:
+        self.open_promises = tuple(one for one in self.open_promises if one.number != promise.number)
 
 
 def pretend(site: Site, info: RunInfo, job: Job) -> Run:

@@ -11,7 +11,7 @@ from holdstill.host.interruption import Interruption
 from holdstill.plugins.registry import Registry
 from holdstill.run.job import Job
 from holdstill.run.outcome import Outcome
-from holdstill.words import Exposed, Fact, Hold, Progress, RunInfo
+from holdstill.words import Exposed, Fact, Hold, Progress, Promised, RunInfo
 
 if TYPE_CHECKING:
     from holdstill.journal.records import Promise
@@ -27,7 +27,7 @@ class Promises(Protocol):
     def promise(self, *, plugin: str, guest: str, what: str, by_hand: str, facts: dict[str, Fact]) -> Promise:
         """Keep a promise."""
 
-    def undone(self, promise: Promise) -> None:
+    def undone(self, promise: Promised) -> None:
         """Note that a promise is kept."""
 
 
@@ -84,7 +84,13 @@ class _Hold:
         self._plugin = plugin
         self._guest = guest
 
-    def promise(self, what: str, /, *, by_hand: Sequence[str] | str, **facts: Fact) -> None:
+    def promise(self, what: str, /, *, by_hand: Sequence[str] | str, **facts: Fact) -> Promised:
         """See :meth:`holdstill.words.Hold.promise`."""
         line = by_hand if isinstance(by_hand, str) else shlex.join(by_hand)
-        self._journal.promise(plugin=self._plugin, guest=self._guest, what=what, by_hand=line, facts=facts)
+        return self._journal.promise(
+            plugin=self._plugin, guest=self._guest, what=what, by_hand=line, facts=facts
+        )
+
+    def undone(self, promised: Promised, /) -> None:
+        """See :meth:`holdstill.words.Hold.undone`."""
+        self._journal.undone(promised)

@@ -13,6 +13,7 @@ from holdstill.testing.contents import (
     Swap,
     Table,
     classic_disk,
+    partitioned_disk,
     plain_disk,
 )
 from holdstill.testing.faults import Fault, Killed, Kind
@@ -34,6 +35,7 @@ __all__ = [
     "Trial",
     "classic_disk",
     "every_point",
+    "partitioned_disk",
     "plain_disk",
     "trial_in",
 ]

@@ -132,6 +132,16 @@ def classic_disk() -> Table:
     )
 
 
+def partitioned_disk() -> Table:
+    """A disk without volumes: /boot and the root on partitions, told apart only by what is on them."""
+    files = {
+        **ROOT.files,
+        "etc/fstab": "LABEL=root / ext4 defaults 0 1\nUUID=22222222-bbbb /boot ext3 defaults 0 2\n",
+    }
+    root = FileSystem("ext4", uuid="44444444-dddd", label="root", files=files)
+    return Table((Partition(MIB, 50 * MIB, BOOT), Partition(51 * MIB, 100 * MIB, root)))
+
+
 def plain_disk() -> Table:
     """A disk with one partition, and the root on it."""
     root = FileSystem("ext4", uuid="33333333-cccc", files={"etc/hostname": "plain\n", "srv/data": "1\n"})

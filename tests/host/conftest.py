@@ -1,0 +1,147 @@
+"""What tests on the real host need: root, loop devices, and guest disks with something on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from holdstill.testing.disks import GuestDisk, make_guest_disk
+from holdstill.testing.trees import fstab, populate
+
+MIB = 1 << 20
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without root there is nothing to attach or to mount: say so for each test."""
+    if os.geteuid() != 0:
+        for item in items:
+            if "host" in Path(item.fspath).parts:
+                item.add_marker(
+                    pytest.mark.skip(reason="needs root, for loop devices and mounts: run as root")
+                )
+
+
+@dataclass
+class Site:
+    """Folders of a holdstill of its own, and its command line."""
+
+    folder: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.config = self.folder / "holdstill.yaml"
+        self.archives = self.folder / "archives"
+        self.archives.mkdir()
+        self.trees = self.folder / "trees"
+        places = {
+            "CONFIG": self.config,
+            "STATE": self.folder / "state",
+            "TREES": self.trees,
+            "PLUGINS": self.folder / "plugins",
+        }
+        self.environment = os.environ | {f"HOLDSTILL_{name}": str(path) for name, path in places.items()}
+
+    def configure(self, text: str) -> None:
+        """Write the configuration."""
+        self.config.write_text(text)
+        self.config.chmod(0o600)
+
+    def back_up(self, disk: Path, **steps: str) -> None:
+        """Configure the job ``nightly``, that archives the guest ``web`` with this disk."""
+        more = "".join(f"    {role}: {step}\n" for role, step in steps.items())
+        self.configure(
+            f"guests:\n  web:\n    disks: [{disk}]\n{more}"
+            f"jobs:\n  nightly:\n    guests: [web]\n    backup: {{tar: {{to: {self.archives}}}}}\n"
+        )
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run holdstill."""
+        return subprocess.run(
+            self.argv(*arguments),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    def argv(self, *arguments: str) -> list[str]:
+        """The words of a holdstill command."""
+        return [sys.executable, "-m", "holdstill", *arguments]
+
+    def held(self) -> list[dict[str, object]]:
+        """What is held."""
+        found: list[dict[str, object]] = json.loads(self.call("held", "--json").stdout)
+        return found
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    """A holdstill with nothing configured."""
+    return Site(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a guest: ``root`` and ``boot``."""
+    folder = tmp_path_factory.mktemp("trees")
+    populate(folder / "root", files=200, name="web", table=fstab("web", volumes=("root", "swap")))
+    (folder / "boot").mkdir()
+    (folder / "boot" / "vmlinuz").write_bytes(b"kernel" * 1000)
+    return folder
+
+
+@pytest.fixture
+def new_disk(tmp_path: Path, trees: Path) -> Callable[..., GuestDisk]:
+    """Make a guest's disk: ``new_disk(layout="gpt", lvm=False)``."""
+
+    def make(folder: Path = tmp_path, **how: object) -> GuestDisk:
+        return make_guest_disk(
+            folder / "web.img", tree=trees / "root", boot=trees / "boot", size=64 * MIB, name="web", **how
+        )
+
+    return make
+
+
+@pytest.fixture
+def cloning_folder(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system that can clone files."""
+    image, folder = tmp_path / "xfs.img", tmp_path / "xfs"
+    folder.mkdir()
+    with image.open("wb") as file:
+        file.truncate(512 * MIB)
+    subprocess.run(["mkfs.xfs", "-q", image], check=True)
+    subprocess.run(["mount", "-o", "loop", image, folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.fixture
+def host_state(tmp_path: Path) -> Callable[[], dict[str, list[str]]]:
+    """Tell the mounts and loop devices in this test's folder, and the files beside the disks."""
+
+    def look() -> dict[str, list[str]]:
+        loops = subprocess.run(
+            ["losetup", "--noheadings", "--list", "--output", "NAME,OFFSET,BACK-FILE"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.splitlines()
+        mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+        mine = str(tmp_path)
+        return {
+            "mounts": sorted(line.split(" ", 5)[4] for line in mounts if mine in line),
+            "loops": sorted(line for line in loops if mine in line),
+            "copies": sorted(str(path) for path in tmp_path.rglob(".*.holdstill-*")),
+            "trees": sorted(str(path) for path in (tmp_path / "trees").rglob("*")),
+            "unfinished": sorted(str(path) for path in tmp_path.rglob("*.partial")),
+        }
+
+    return look

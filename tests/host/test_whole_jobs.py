@@ -1,0 +1,165 @@
+"""Whole jobs on real disks: what is archived is what was on the guest's disk, and nothing is left."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from holdstill.testing.guest import BusyGuest, counters_in
+
+SHAPES = [
+    ("mbr63", True),
+    ("mbr63", False),
+    ("mbr2048", True),
+    ("mbr2048", False),
+    ("gpt", True),
+    ("gpt", False),
+    ("bare", True),
+    ("bare", False),
+]
+
+
+@pytest.mark.parametrize(("layout", "lvm"), SHAPES)
+def test_the_archive_has_what_was_on_the_disk(site, new_disk, host_state, trees, layout, lvm):
+    disk = new_disk(layout=layout, lvm=lvm)
+    site.back_up(disk.path)
+    before = host_state()
+    done = site.call("run", "nightly", "--json")
+    assert done.returncode == 0, done.stderr
+    restored = restore(site)
+    with_boot = (layout, lvm) != ("bare", False)
+    assert listing(restored, "boot") == (listing(trees / "boot") if with_boot else [])
+    assert without_boot(listing(restored)) == without_boot(listing(trees / "root"))
+    assert host_state() == before
+    assert site.held() == []
+
+
+def test_a_busy_guest_on_a_file_system_that_clones_is_held_at_one_moment(
+    site, new_disk, cloning_folder, host_state
+):
+    disk = new_disk(cloning_folder)
+    site.back_up(disk.path)
+    with BusyGuest(disk) as guest:
+        guest.wait_for(20)
+        before, written = host_state(), guest.written
+        done = site.call("run", "nightly")
+        assert done.returncode == 0, done.stderr
+        assert host_state() == before
+        guest.wait_for(5)
+    found = counters_in(restore(site))
+    assert found.of_one_moment
+    assert found >= written
+
+
+def test_a_busy_guest_that_would_be_copied_torn_is_refused(site, new_disk, host_state):
+    disk = new_disk()
+    site.back_up(disk.path)
+    with BusyGuest(disk) as guest:
+        guest.wait_for(5)
+        before = host_state()
+        done = site.call("run", "nightly")
+        assert host_state() == before
+    assert done.returncode == 73
+    assert "is not of one moment" in done.stderr
+    assert not list(site.archives.rglob("*.tar*"))
+
+
+def test_pre_shows_the_tree_read_only_and_post_takes_it_away(site, new_disk, host_state):
+    site.back_up(new_disk().path)
+    before = host_state()
+    assert_silent(site.call("pre", "nightly"))
+    tree = site.trees / "nightly" / "web"
+    assert (tree / "boot" / "vmlinuz").is_file()
+    assert (tree / "etc" / "hostname").read_text() == "web\n"
+    options = mount_options(tree)
+    assert {"ro", "nosuid", "nodev", "noexec", "nosymfollow"} <= options
+    with pytest.raises(OSError, match="Read-only"):
+        (tree / "new").touch()
+    assert_silent(site.call("post", "nightly"))
+    assert host_state() == before
+    assert not tree.parent.exists()
+    assert_silent(site.call("post", "nightly"))
+
+
+def test_what_somebody_keeps_open_is_still_held_and_let_go_of_later(site, new_disk, host_state):
+    site.back_up(new_disk().path)
+    site.config.write_text(site.config.read_text() + "    release-within: 0.2\n")
+    before = host_state()
+    assert site.call("pre", "nightly").returncode == 0
+    with (site.trees / "nightly" / "web" / "etc" / "hostname").open():
+        done = site.call("post", "nightly", "--strict")
+        assert done.returncode == 81, done.stderr
+        assert "mount at" in done.stderr
+        assert site.call("held").returncode == 81
+    assert site.call("recover").returncode == 0
+    assert host_state() == before
+
+
+def test_the_journal_of_the_file_system_is_replayed_into_the_copy_and_never_into_the_origin(
+    site, new_disk, cloning_folder
+):
+    disk = new_disk(cloning_folder)
+    site.back_up(disk.path)
+    with BusyGuest(disk) as guest:
+        guest.wait_for(50)
+        subprocess.run(["cp", "--reflink=always", disk.path, cloning_folder / "crashed.img"], check=True)
+    crashed = cloning_folder / "crashed.img"
+    before = digest(crashed)
+    site.back_up(crashed)
+    assert site.call("run", "nightly").returncode == 0
+    assert digest(crashed) == before
+    assert counters_in(restore(site)).second >= 50
+
+
+def restore(site) -> Path:
+    """Restore the job's archive, as GNU tar does by default."""
+    [archive] = site.archives.rglob("*.tar.zst")
+    folder = site.folder / "restored"
+    folder.mkdir()
+    options = [
+        "--acls",
+        "--xattrs",
+        "--xattrs-include=*",
+        "--numeric-owner",
+        "--same-owner",
+        "--preserve-permissions",
+    ]
+    subprocess.run(["tar", "--extract", "--file", archive, "--directory", folder, *options], check=True)
+    return folder
+
+
+def listing(folder: Path, below: str = "") -> list[str]:
+    """Every file with its mode, owner, size, links, and a digest, by tools that holdstill does not use."""
+    top = folder / below
+    show = "%P %m %U:%G %y %n %l\n"
+    found = subprocess.run(
+        ["find", top, "-mindepth", "1", "-not", "-name", "lost+found", "-not", "-type", "s", "-printf", show],
+        capture_output=True,
+        check=True,
+    ).stdout.decode(errors="surrogateescape")
+    sums = subprocess.run(
+        ["find", ".", "-type", "f", "-size", "-64M", "-exec", "sha256sum", "--", "{}", "+"],
+        cwd=top,
+        capture_output=True,
+        check=True,
+    ).stdout.decode(errors="surrogateescape")
+    return sorted([*found.splitlines(), *(line for line in sums.splitlines() if "lost+found" not in line)])
+
+
+def without_boot(lines: list[str]) -> list[str]:
+    return [line for line in lines if not line.startswith("boot") and "  ./boot/" not in line]
+
+
+def mount_options(point: Path) -> set[str]:
+    lines = (line.split(" ") for line in Path("/proc/self/mountinfo").read_text().splitlines())
+    return next(set(fields[5].split(",")) for fields in lines if fields[4] == str(point))
+
+
+def digest(path: Path) -> str:
+    return subprocess.run(["sha256sum", path], capture_output=True, text=True, check=True).stdout.split()[0]
+
+
+def assert_silent(done: subprocess.CompletedProcess[str]) -> None:
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
