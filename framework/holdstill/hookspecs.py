@@ -96,7 +96,8 @@ def holdstill_quiesce(step: Step[Any], host: Host) -> AbstractContextManager[Non
     """Return a context manager: inside it, the guest's application is quiet.
 
     It is entered just before the guest's snapshots are made, and left at once after. It must let go by
-    itself if this process dies: by a session that closes, or a child whose pipe closes.
+    itself if this process dies: by a session that closes, or a child whose pipe closes. Leaving it is never
+    interrupted by a signal. A plan does not call this hook.
     """
 
 

@@ -23,6 +23,8 @@ from holdstill.errors import (
 from holdstill.host import Answer, Host, Node, NodeKind
 from holdstill.host.failures import CommandFailedError
 from holdstill.host.tools import missing_tools
+from holdstill.run.outcome import Outcome
+from holdstill.run.run import Run
 from holdstill.text import printable
 from holdstill.units import Duration, Size, human_bytes
 from holdstill.words import (
@@ -65,10 +67,12 @@ __all__ = [
     "NodeKind",
     "NotFoundError",
     "NotPlannableError",
+    "Outcome",
     "PermissionRefusedError",
     "Progress",
     "Promised",
     "Role",
+    "Run",
     "RunInfo",
     "Size",
     "SnapshotError",

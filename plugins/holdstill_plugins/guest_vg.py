@@ -77,7 +77,7 @@ def _activate(group: str, paths: list[str], hold: Hold, host: Host) -> None:
         devices=listed,
     )
     host.run("vgimportclone", *host_lvm, "--basevgname", group, *paths)
-    host.run("vgchange", *host_lvm, "--activate", "y", "--setautoactivation", "n", group, ok=(0,))
+    host.run("vgchange", *host_lvm, "--activate", "y", group)
 
 
 def _original_names(paths: list[str], host: Host) -> str:

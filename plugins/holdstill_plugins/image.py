@@ -29,6 +29,7 @@ from holdstill.plugin import (
     missing_tools,
 )
 from holdstill_plugins import loops
+from holdstill_plugins.probe import probe
 
 COPYING = 24 * 3600.0
 "How long copying an image may take, in seconds."
@@ -59,6 +60,10 @@ def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) 
             found.append(
                 Complaint(f"{disk.path} is a {node.kind}, not an image file; use 'lvm'.", ExitCode.CONFIG)
             )
+        if node and host.ask("head", "--bytes=4", disk.path).out.startswith("QFI"):
+            found.append(
+                Complaint(f"{disk.path} is a qcow2 image; 'image' reads raw images only.", ExitCode.CONFIG)
+            )
         if not host.look(folder):
             found.append(Complaint(f"The folder {folder} for the copy of {disk.path} does not exist."))
     return found
@@ -70,12 +75,14 @@ def holdstill_snapshot(
 ) -> tuple[Device, ...]:
     """Clone each image, then attach each clone."""
     copies = list(_copies(step, disks, hold, host))
-    return tuple(
-        msgspec.structs.replace(
-            disk, store=copy, path=loops.attach(loops.Window(store=copy), disk.name, hold, host)
-        )
-        for disk, copy in zip(disks, copies, strict=True)
-    )
+    return tuple(_attached(disk, copy, hold, host) for disk, copy in zip(disks, copies, strict=True))
+
+
+def _attached(disk: Device, copy: str, hold: Hold, host: Host) -> Device:
+    """Attach a copy; one that is a physical volume as a whole read-only, so that no udev rule activates it."""
+    read_only = probe(host, copy).content == "LVM2_member"
+    path = loops.attach(loops.Window(store=copy, read_only=read_only), disk.name, hold, host)
+    return msgspec.structs.replace(disk, store=copy, path=path, read_only=read_only)
 
 
 def _copies(step: Step[Options], disks: tuple[Device, ...], hold: Hold, host: Host) -> Iterator[str]:

@@ -52,8 +52,13 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.vg_name}/{self.lv_name}"
 
     def room(self, size: Size) -> int:
-        """Bytes of a snapshot of this size, in whole extents and never more than is of use."""
+        """Bytes of a snapshot of this size, in whole extents; as large as its origin, it can never overflow.
+
+        A snapshot also keeps a table of what it has copied: 16 bytes for each chunk of 4 KiB.
+        """
         wanted = size.bytes(origin=self.lv_size, free=self.vg_free)
+        if wanted >= self.lv_size:
+            wanted = self.lv_size + self.lv_size // 128 + self.vg_extent_size
         return -(-wanted // self.vg_extent_size) * self.vg_extent_size
 
 

@@ -44,7 +44,11 @@ def command(places: Places, job: str | None, as_json: bool) -> int:
 
 def _look(here: Site, name: str) -> list[Complaint]:
     info = new_info(here, name)
-    return complaints_of(pretend(here, info, resolve(here, info)))
+    run = pretend(here, info, resolve(here, info))
+    found = complaints_of(run)
+    if not found:  # then what plugins say that take part in the phase
+        run.plugins.phase("holdstill_prepare", run=run)
+    return found
 
 
 def _tell(found: dict[str, list[Complaint]], wrong: list[str], *, as_json: bool) -> None:

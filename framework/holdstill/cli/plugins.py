@@ -37,5 +37,5 @@ def command(places: Places, as_json: bool) -> int:
                 if row["broken"]
                 else ", ".join(row["roles"]) or "takes part in phases"
             )
-            say(f"{row['name']:<12} {what:<18} {row['origin']}")
+            say(f"{row['name']:<12} {what:<20} {row['origin']}")
     return ExitCode.UNAVAILABLE if any(row["broken"] for row in rows) else ExitCode.OK

@@ -29,5 +29,9 @@ def command(places: Places, log_to: str, verbose: bool, as_json: bool) -> int:
         if not outcome.ok:
             return fail(outcome.sentence, outcome.code)
     if not as_json and log.stderr_is_terminal():
-        tell(f"{len(outcomes)} dead runs finished." if outcomes else "Nothing to recover.")
+        tell(
+            f"{len(outcomes)} dead run{'s' if len(outcomes) > 1 else ''} finished."
+            if outcomes
+            else "Nothing to recover."
+        )
     return 0

@@ -13,6 +13,9 @@ from holdstill.run.conduct import run_job
 from holdstill.run.outcome import Outcome
 from holdstill.run.start import new_info
 
+SESSION = "run"
+"A run has a session of its own: it must never let go of what a caller of «pre» still reads."
+
 
 @click.command("run")
 @click.argument("job")
@@ -22,7 +25,7 @@ from holdstill.run.start import new_info
 def command(places: Places, job: str, log_to: str, verbose: bool, as_json: bool) -> int:
     """Do a whole JOB: hold its guests still, open them, back them up, let go, and verify."""
     here = site(places, log_to=log_to, verbose=verbose)
-    outcome = run_job(here, new_info(here, job))
+    outcome = run_job(here, new_info(here, job, SESSION))
     if as_json:
         print_json(result(outcome))
     if not outcome.ok:

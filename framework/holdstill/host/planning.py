@@ -55,6 +55,10 @@ class PlanningHost:
         """Remember that ``path`` will exist only when the plan is carried out, and what it will show then."""
         self._shows[path] = shows
 
+    def note(self, text: str) -> None:
+        """Put a remark into the plan."""
+        self._lines.append(f"# {text}")
+
     def imagined(self, path: str) -> bool:
         """Tell whether ``path`` will exist only when the plan is carried out."""
         return path in self._shows

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+import structlog
 
 from holdstill.errors import StorageError
 from holdstill.host import Answer, Node, NodeKind
@@ -17,6 +20,8 @@ from holdstill.host.command import ENVIRONMENT, run_command
 from holdstill.host.failures import CommandFailedError
 from holdstill.host.interruption import Interruption
 from holdstill.host.orphans import MARK, commands_of
+
+log = structlog.get_logger()
 
 
 class RealHost:
@@ -48,6 +53,7 @@ class RealHost:
     ) -> Answer:
         """See :meth:`holdstill.host.Host.run`."""
         del planned  # for plans only
+        log.debug("run", command=shlex.join(argv))
         answer = run_command(
             argv,
             deadline=deadline,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from typing import Any
 
 import structlog
@@ -12,6 +11,7 @@ from holdstill.errors import ExitCode, HoldstillError, NotPlannableError, Plugin
 from holdstill.run.disks import origin
 from holdstill.run.folders import leave_note, make_job_folder
 from holdstill.run.job import Guest
+from holdstill.run.quiet import Quiet
 from holdstill.run.run import Run
 from holdstill.words import Device, Exposed, Role, Sources, Step, Tree
 
@@ -43,10 +43,8 @@ def expose(run: Run) -> None:
 def snapshot(run: Run, guest: Guest) -> tuple[Device, ...]:
     """Quiesce, snapshot, thaw: the application is quiet for the snapshot only."""
     disks = tuple(origin(run.host, guest, number) for number in range(len(guest.disks)))
-    with ExitStack() as quiet:
-        began = time.monotonic()
-        for step in guest.quiesce:
-            quiet.enter_context(_step(run, step, "holdstill_quiesce"))
+    began = time.monotonic()
+    with Quiet(run, guest):
         snapshots: tuple[Device, ...] = _step(
             run,
             guest.snapshot,

@@ -94,6 +94,8 @@ class Resolver:
         )
 
     def _verify(self, written: JobConfig, backup: Step[Any] | None) -> list[Step[Any] | None]:
+        if backup and written.verify in (backup.plugin, [backup.plugin]):
+            return [backup]
         if written.verify is not None:
             return self._steps(written.verify, Role.VERIFY, (*self._route, "verify"))
         if backup and self._plugins.implements(backup.plugin, "holdstill_verify_backup"):

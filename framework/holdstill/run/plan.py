@@ -87,7 +87,11 @@ def _plan_guest(run: Run, host: PlanningHost, guest: Guest) -> str:
 
 
 def _plan_snapshot(run: Run, host: PlanningHost, guest: Guest) -> Sources:
-    snapshots = snapshot(run, guest)
+    for (
+        step
+    ) in guest.quiesce:  # entered, they would quiesce: a child that keeps a session open is not planned
+        host.note(f"{step.title}, around the snapshot")
+    snapshots = snapshot(run, msgspec.structs.replace(guest, quiesce=()))
     for made, disk in zip(snapshots, guest.disks, strict=True):
         host.imagine(made.path, shows=disk)
         host.imagine(made.store, shows=disk)

@@ -67,6 +67,12 @@ def _mv(machine: Machine, arguments: list[str]) -> str:
     return ""
 
 
+def _head(machine: Machine, arguments: list[str]) -> str:
+    given = Arguments(arguments, valued=["--bytes"])
+    with _inside(machine, given.words[0]).open(errors="replace") as file:
+        return file.read(int(given["--bytes"]))
+
+
 def _sync(machine: Machine, arguments: list[str]) -> str:
     for word in arguments:
         if not _inside(machine, word).exists():
@@ -79,6 +85,7 @@ COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "rm": _rm,
     "mkdir": _mkdir,
     "rmdir": _rmdir,
+    "head": _head,
     "mv": _mv,
     "sync": _sync,
 }
