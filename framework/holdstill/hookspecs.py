@@ -18,10 +18,11 @@ import msgspec
 import pluggy
 
 if TYPE_CHECKING:
+    from holdstill.facts import Facts
     from holdstill.host import Host
     from holdstill.run.outcome import Outcome
     from holdstill.run.run import Run
-    from holdstill.words import Complaint, Device, Exposed, Facts, Hold, Progress, Sources, Step
+    from holdstill.words import Complaint, Device, Exposed, Hold, Progress, Sources, Step
 
 hookspec = pluggy.HookspecMarker("holdstill")
 

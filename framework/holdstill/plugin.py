@@ -20,6 +20,7 @@ from holdstill.errors import (
     UnavailableError,
     VerifyError,
 )
+from holdstill.facts import Facts
 from holdstill.host import Answer, Host, Node, NodeKind
 from holdstill.host.failures import CommandFailedError
 from holdstill.host.tools import missing_tools
@@ -31,7 +32,6 @@ from holdstill.words import (
     Complaint,
     Device,
     Exposed,
-    Facts,
     Hold,
     Kind,
     NoOptions,

@@ -5,15 +5,13 @@ Sizes and offsets are in bytes throughout; times are in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 
-Fact: TypeAlias = str | int | list[str]
-Facts: TypeAlias = Mapping[str, Fact]
-"""What a promise remembers; it outlives the process and the version that wrote it, so: plain values."""
+from holdstill.facts import Fact
 
 
 class Kind(StrEnum):

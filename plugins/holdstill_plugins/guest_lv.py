@@ -25,15 +25,16 @@ from holdstill.plugin import (
 from holdstill_plugins import loops
 from holdstill_plugins.guest_metadata import SECTOR, Volume, read_volumes
 from holdstill_plugins.probe import probe
+from holdstill_plugins.udev_rule import missing_rule
 
 PHYSICAL = "LVM2_member"
 
 
 @hookimpl
 def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
-    """Need LVM, to read the metadata."""
+    """Need LVM, to read the metadata, and udev to keep its hands off."""
     del step, disks
-    return missing_tools(host, "lvm", "blkid", "losetup")
+    return missing_tools(host, "lvm", "blkid", "losetup") + missing_rule(host)
 
 
 @hookimpl

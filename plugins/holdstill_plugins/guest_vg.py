@@ -26,6 +26,7 @@ from holdstill.plugin import (
 from holdstill_plugins import loops
 from holdstill_plugins.guest_metadata import Volume
 from holdstill_plugins.probe import probe
+from holdstill_plugins.udev_rule import missing_rule
 
 PHYSICAL = "LVM2_member"
 FILTER = 'devices{global_filter=["a|.*|"] use_devicesfile=0} backup{backup=0 archive=0}'
@@ -41,7 +42,7 @@ def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host
         missing.append(
             Complaint("The kernel has no device-mapper, which guest-vg needs; use 'guest-lv' instead.")
         )
-    return missing
+    return missing + missing_rule(host)
 
 
 @hookimpl

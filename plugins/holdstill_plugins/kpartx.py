@@ -21,6 +21,7 @@ from holdstill.plugin import (
 from holdstill_plugins import loops
 from holdstill_plugins.partition_table import Partition, partition_device, read_table
 from holdstill_plugins.probe import probe
+from holdstill_plugins.udev_rule import missing_rule
 
 LISTED = re.compile(r"^(?P<map>\S+) : \d+ \d+ \S+ (?P<start>\d+)", re.MULTILINE)
 "A line of «kpartx -l»: the map's name, and in the end its start in sectors of 512 bytes."
@@ -35,7 +36,7 @@ def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host
         missing.append(
             Complaint("The kernel has no device-mapper, which kpartx needs; use 'partitions' instead.")
         )
-    return missing
+    return missing + missing_rule(host)
 
 
 @hookimpl

@@ -27,10 +27,11 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 def attach(window: Window, name: str, hold: Hold, host: Host) -> str:
     """Attach a loop device to ``window``, having promised to detach it; give its path."""
-    listed = f"losetup --noheadings --raw --output NAME,OFFSET --associated {shlex.quote(window.store)}"
+    store = shlex.quote(window.store)
+    found = f"losetup --noheadings --output NAME --associated {store} --offset {window.start}"
     hold.promise(
         f"loop device of {name}",
-        by_hand=f"{listed} | while read loop offset; do test $offset = {window.start} && losetup --detach $loop; done",
+        by_hand=f"{found} | xargs --no-run-if-empty losetup --detach",
         store=window.store,
         start=window.start,
         size=window.size,

@@ -22,6 +22,7 @@ from holdstill.plugin import (
     human_bytes,
     missing_tools,
 )
+from holdstill_plugins import lvm_mend
 
 TAG = "holdstill"
 FIELDS = "vg_name,lv_name,lv_size,pool_lv,vg_free,vg_extent_size,lv_tags,lv_snapshot_invalid"
@@ -71,7 +72,7 @@ def holdstill_options() -> type[Options]:
 @hookimpl
 def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
     """Need LVM's tools, logical volumes as disks, and room for all their snapshots together."""
-    if missing := missing_tools(host, "lvs", "lvcreate", "lvremove"):
+    if missing := missing_tools(host, "lvs", "lvcreate", "lvremove", "dmsetup"):
         return missing
     volumes = {disk.path: _volume(disk.path, host) for disk in disks}
     found = [
@@ -172,10 +173,16 @@ def holdstill_still(facts: Facts, host: Host) -> None:
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
-    """Remove the snapshot, if there is a volume of that name with our tag."""
-    volume = _volume(str(facts["volume"]), host)
-    if volume is None:
-        return
-    if str(facts["tag"]) not in volume.lv_tags.split(","):
-        raise UnavailableError(f"{volume.name} does not bear the tag {facts['tag']}, so it is not removed")
+    """Wake the origin, remove the snapshot if there is a volume of that name with our tag, and sweep up."""
+    snapshot, origin = str(facts["volume"]), str(facts["origin"])
+    lvm_mend.wake(host, origin, snapshot)
+    volume = _volume(snapshot, host)
+    if volume is not None:
+        _remove(volume, str(facts["tag"]), host)
+    lvm_mend.sweep(host, origin, snapshot)
+
+
+def _remove(volume: Volume, tag: str, host: Host) -> None:
+    if tag not in volume.lv_tags.split(","):
+        raise UnavailableError(f"{volume.name} does not bear the tag {tag}, so it is not removed")
     host.run("lvremove", "--yes", volume.name)

@@ -23,15 +23,16 @@ from holdstill.plugin import (
 from holdstill_plugins import loops
 from holdstill_plugins.partition_table import Partition, partition_device, read_table
 from holdstill_plugins.probe import probe
+from holdstill_plugins.udev_rule import missing_rule
 
 LVM = "LVM2_member"
 
 
 @hookimpl
 def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
-    """Need the tools."""
+    """Need the tools, and udev to keep its hands off."""
     del step, disks
-    return missing_tools(host, "sfdisk", "blkid", "losetup")
+    return missing_tools(host, "sfdisk", "blkid", "losetup") + missing_rule(host)
 
 
 @hookimpl

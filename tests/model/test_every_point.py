@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from holdstill.errors import ExitCode
-from holdstill.testing import Kind, Trial, every_point
+from holdstill.testing import Fault, Kind, Trial, every_point
 
 
 def test_a_run_leaves_the_machine_as_it_was(shape, new_folder):
@@ -90,3 +90,17 @@ def assert_recovered(trial: Trial, fault: object) -> None:
     assert not trial.held(), (fault, trial.held())
     assert trial.state() == trial.before, fault
     assert trial.recover() == []
+
+
+def test_an_origin_that_a_killed_lvcreate_left_suspended_is_resumed(shapes, new_folder):
+    trial = shapes["a logical volume"].trial(new_folder())
+    lvcreate = next(number for number, argv in commands_of(trial) if argv[0] == "lvcreate")
+    trial = shapes["a logical volume"].trial(new_folder())
+    trial.in_another_process(Trial.run, Fault(lvcreate, Kind.DIE_AFTER))
+    trial.machine.kernel.suspended |= {"hostvg-web", "hostvg-web-real"}
+    assert_recovered(trial, lvcreate)
+
+
+def commands_of(trial: Trial) -> list[tuple[int, tuple[str, ...]]]:
+    trial.run()
+    return list(enumerate(trial.machine.commands))

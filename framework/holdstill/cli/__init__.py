@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import suppress
+from typing import NoReturn
 
 
 def main() -> None:
@@ -16,7 +18,18 @@ def main() -> None:
         return
     from holdstill.cli.app import call
 
-    sys.exit(call(sys.argv[1:]))
+    _leave(call(sys.argv[1:]))
+
+
+def _leave(code: int) -> NoReturn:
+    """End at once. Taking Python down in order would take a tenth of the time of a short command.
+
+    Everything of ours is on disk or with the kernel by now: journals are synced, locks go with the process.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def _have_standard_streams() -> None:

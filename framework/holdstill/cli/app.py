@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -110,7 +108,7 @@ def call(arguments: Sequence[str]) -> int:
         code = fail(str(error), error.code)
     except Exception as error:
         code = _defect(error)
-    return _finished(code or 0)
+    return code or 0
 
 
 def fail(sentence: str, code: int) -> int:
@@ -141,13 +139,3 @@ def _defect(error: Exception) -> int:
         f"A defect in holdstill ({type(error).__name__}: {error}). The log has the traceback; please report it.",
         ExitCode.BUG,
     )
-
-
-def _finished(code: int) -> int:
-    """Flush what is printed; a reader that is gone does not change how we ended."""
-    try:
-        sys.stdout.flush()
-    except (OSError, ValueError, AttributeError):
-        with suppress(OSError, ValueError, AttributeError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return code

@@ -8,10 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from holdstill.errors import StorageError
+from holdstill.facts import Fact
 from holdstill.journal.lock import acquire
 from holdstill.journal.records import HandedOver, Header, Promise, Record, Undone, decode, encode
 from holdstill.journal.story import Story, tell
-from holdstill.words import Fact, Promised
+from holdstill.words import Promised
 
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
 

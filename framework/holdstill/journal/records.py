@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from holdstill.words import Fact
+from holdstill.facts import Fact
 
 VERSION = 1
 

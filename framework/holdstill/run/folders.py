@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
+from holdstill.facts import Facts
 from holdstill.host import Host
 from holdstill.run.run import Run
-from holdstill.words import Facts
 
 NOTE = ".holdstill.json"
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from pluggy import HookimplMarker
 
+from holdstill.facts import Facts
 from holdstill.host import Host
 from holdstill.plugins.load import Found
 from holdstill.run import backup, expose, folders, prepare, release, verify
 from holdstill.run.run import Run
-from holdstill.words import Facts
 
 hookimpl = HookimplMarker("holdstill")
 NAME = "holdstill"

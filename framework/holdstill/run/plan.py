@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from holdstill.errors import NotPlannableError
+from holdstill.facts import Fact
 from holdstill.host.planning import PlanningHost
 from holdstill.journal.records import Promise
 from holdstill.run.backup import backup
@@ -13,7 +14,7 @@ from holdstill.run.folders import leave_note, make_job_folder
 from holdstill.run.job import Guest, Job
 from holdstill.run.run import Run
 from holdstill.run.start import Site
-from holdstill.words import Exposed, Fact, Promised, RunInfo, Sources, Tree
+from holdstill.words import Exposed, Promised, RunInfo, Sources, Tree
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from holdstill.facts import Fact
 from holdstill.host import Host
 from holdstill.host.interruption import Interruption
 from holdstill.plugins.registry import Registry
 from holdstill.run.job import Job
 from holdstill.run.outcome import Outcome
-from holdstill.words import Exposed, Fact, Hold, Progress, Promised, RunInfo
+from holdstill.words import Exposed, Hold, Progress, Promised, RunInfo
 
 if TYPE_CHECKING:
     from holdstill.journal.records import Promise

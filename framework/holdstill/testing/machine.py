@@ -81,6 +81,8 @@ class Kernel:
     "What is on each store: an image's path, or a volume's."
     imported: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
     "Guest groups under a private name: their own name, and the devices they are on."
+    suspended: set[str] = field(default_factory=set)
+    "Names of maps that hang until somebody resumes them, as a killed LVM command can leave an origin's."
     boot: int = 1
 
 
@@ -216,6 +218,12 @@ class Machine:
             *(f"/dev/mapper/{name}" for name in kernel.maps),
             *(link for name in kernel.maps if (link := self.volume_link(name))),
         ]
+
+    def volume_maps(self) -> list[str]:
+        """Names of the host's own volumes as device-mapper has them."""
+        names = (name.replace("-", "--").replace("/", "-") for name in self.kernel.volumes)
+        origins = {volume.origin for volume in self.kernel.volumes.values() if volume.room}
+        return [*names, *(f"{origin.replace('-', '--').replace('/', '-')}-real" for origin in origins)]
 
     def volume_link(self, map_name: str) -> str:
         """``/dev/VG/LV`` of an active volume of an imported group; empty for other maps."""

@@ -18,7 +18,7 @@ REPORT = ("--reportformat", "--units", "--options", "--config", "--devices")
 def _lvs(machine: Machine, arguments: list[str]) -> str:
     from holdstill.testing.commands.guest_lvm import list_imported
 
-    given = Arguments(arguments, valued=REPORT, flags=["--nosuffix"])
+    given = Arguments(arguments, valued=REPORT, flags=["--nosuffix", "--noheadings"])
     name = given.words[0].removeprefix("/dev/")
     if name in machine.kernel.imported:
         return list_imported(machine, name)

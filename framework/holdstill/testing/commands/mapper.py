@@ -15,9 +15,9 @@ SECTOR = 512
 
 
 def _dmsetup(machine: Machine, arguments: list[str]) -> str:
-    return {"version": _version, "info": _info, "create": _create, "remove": _remove}[arguments[0]](
-        machine, arguments[1:]
-    )
+    return {"version": _version, "info": _info, "create": _create, "remove": _remove, "resume": _resume}[
+        arguments[0]
+    ](machine, arguments[1:])
 
 
 def _version(machine: Machine, arguments: list[str]) -> str:
@@ -26,14 +26,27 @@ def _version(machine: Machine, arguments: list[str]) -> str:
 
 
 def _info(machine: Machine, arguments: list[str]) -> str:
-    given = Arguments(arguments, valued=["--options"], flags=["--columns", "--noheadings"])
-    maps = machine.kernel.maps
-    if not given.words:
-        return "\n".join(maps) + "\n"
-    [name] = given.words
-    if name not in maps:
+    given = Arguments(arguments, valued=["--options", "--separator"], flags=["--columns", "--noheadings"])
+    fields = given["--options"].split(",")
+    names = given.words or [*machine.kernel.maps, *machine.volume_maps()]
+    if not set(names) <= {*machine.kernel.maps, *machine.volume_maps()}:
         raise Refused(1, "Device does not exist.")
-    return f"{maps[name].uuid}\n"
+    return "".join(f"{' '.join(_column(machine, name, field) for field in fields)}\n" for name in names)
+
+
+def _column(machine: Machine, name: str, field: str) -> str:
+    if field == "uuid":
+        return machine.kernel.maps[name].uuid
+    return {"name": name, "suspended": _suspended(machine, name), "tables_loaded": "Live"}[field]
+
+
+def _suspended(machine: Machine, name: str) -> str:
+    return "Suspended" if name in machine.kernel.suspended else "Active"
+
+
+def _resume(machine: Machine, arguments: list[str]) -> str:
+    machine.kernel.suspended.discard(arguments[0])
+    return ""
 
 
 def _create(machine: Machine, arguments: list[str]) -> str:
