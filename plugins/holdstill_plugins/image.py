@@ -54,6 +54,9 @@ def holdstill_options() -> type[Options]:
 def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
     """Need the tools, files as disks, and the folder for the copies."""
     found = missing_tools(host, "cp", "losetup")
+    if len(disks) > 1:
+        several = f"Guest {step.guest} has {len(disks)} disks; 'image' cannot hold several at one moment."
+        found.append(Complaint(several, ExitCode.SNAPSHOT))
     for disk in disks:
         node, folder = host.look(disk.path), posixpath.dirname(_copy(step, disk))
         if node and node.kind is not NodeKind.FILE:
@@ -86,8 +89,6 @@ def _attached(disk: Device, copy: str, hold: Hold, host: Host) -> Device:
 
 
 def _copies(step: Step[Options], disks: tuple[Device, ...], hold: Hold, host: Host) -> Iterator[str]:
-    if len(disks) > 1:
-        raise SnapshotError("image cannot hold several disks at one moment; put them on logical volumes.")
     for disk in disks:
         copy = _copy(step, disk)
         hold.promise(f"copy of {disk.path}", by_hand=["rm", "--force", copy], copy=copy)

@@ -74,6 +74,9 @@ def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) 
     """Need LVM's tools, logical volumes as disks, and room for all their snapshots together."""
     if missing := missing_tools(host, "lvs", "lvcreate", "lvremove", "dmsetup"):
         return missing
+    if len(disks) > 1:
+        several = f"Guest {step.guest} has {len(disks)} disks; 'lvm' cannot hold several at one moment yet."
+        return [Complaint(several, ExitCode.SNAPSHOT)]
     volumes = {disk.path: _volume(disk.path, host) for disk in disks}
     found = [
         Complaint(f"{path} is not a logical volume of this host; use 'image' for a file.", ExitCode.NO_INPUT)
@@ -114,8 +117,6 @@ def holdstill_snapshot(
 ) -> tuple[Device, ...]:
     """Make a snapshot of each disk, its name and tag bearing the run's id."""
     volumes = [_known(disk.path, host) for disk in disks]
-    if len(disks) > 1:
-        raise SnapshotError(f"The {len(disks)} disks of guest {step.guest} cannot be held at one moment yet.")
     return tuple(
         _snapshot_of(volume, disk, step, hold, host) for volume, disk in zip(volumes, disks, strict=True)
     )

@@ -45,8 +45,11 @@ def sweep(host: Host, origin: str, snapshot: str) -> None:
 
 def _has_snapshots(host: Host, origin: str) -> bool:
     """Whether LVM knows other snapshots of the origin: then its ``-real`` map is theirs."""
-    answer = host.ask("lvs", "--noheadings", "--options", "origin_snap_count", origin, ok=(0, 5))
-    return answer.out.strip() not in {"", "0"}
+    group, _, name = origin.partition("/")
+    answer = host.ask(
+        "lvs", "--noheadings", "--options", "lv_name", "--select", f"origin={name}", group, ok=(0, 5)
+    )
+    return bool(answer.out.strip())
 
 
 def _maps(host: Host) -> dict[str, Map]:
