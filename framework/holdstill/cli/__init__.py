@@ -13,8 +13,9 @@ def main() -> None:
     _have_standard_streams()
     if sys.argv[1:] == ["--version"]:  # answered before click is imported: it should cost nothing
         from holdstill import __version__
+        from holdstill.cli.output import say
 
-        print(f"holdstill {__version__}")  # noqa: T201
+        say(f"holdstill {__version__}")
         return
     from holdstill.cli.app import call
 

@@ -106,6 +106,8 @@ def call(arguments: Sequence[str]) -> int:
         code = _complain(error)
     except HoldstillError as error:
         code = fail(str(error), error.code)
+    except (BrokenPipeError, SystemExit):  # click, when the reader of its help is gone
+        code = ExitCode.OK
     except Exception as error:
         code = _defect(error)
     return code or 0

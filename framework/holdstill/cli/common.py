@@ -38,11 +38,17 @@ def log_options(function: F) -> F:
     )(function)
 
 
+def _text(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Take a caller's word as it came, but as text: bytes that are none are escaped."""
+    return value.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def session_option(function: F) -> F:
     """Add ``--session``."""
     return click.option(
         "--session",
         default="default",
+        callback=_text,
         show_default=True,
         envvar="HOLDSTILL_SESSION",
         metavar="KEY",

@@ -71,7 +71,6 @@ class _Reader:
         self._path = path
         self._places = places
         self._complaints = complaints
-        self._inside: set[int] = set()
         self._count = 0
 
     def items(
@@ -99,16 +98,9 @@ class _Reader:
         if self._count > MOST:
             self._complaints.add(str(self._path), f"this says more than {MOST} values")
             return None
-        if len(route) > MAX_DEPTH or id(node) in self._inside:
+        if len(route) > MAX_DEPTH:
             self._complaints.add(self._places[route], "this is nested too deeply, or contains itself")
             return None
-        self._inside.add(id(node))
-        try:
-            return self._content(node, route)
-        finally:
-            self._inside.discard(id(node))
-
-    def _content(self, node: yaml.Node, route: Route) -> Any:
         if isinstance(node, yaml.MappingNode):
             return {key: self.value(entry, (*route, key)) for key, entry in self.items(node, route)}
         if isinstance(node, yaml.SequenceNode):

@@ -88,8 +88,8 @@ class Host(Protocol):
     def started_for(self, run: str) -> None:
         """Mark every command from now on as started for the run of that id."""
 
-    def still_running(self, run: str) -> list[int]:
-        """Give the process ids of commands that another process started for a run, and that outlived it."""
+    def still_running(self, run: str, session: int) -> list[int]:
+        """Give the process ids of commands that a dead process, in that session (setsid(2)), started for a run."""
 
     def pause(self, seconds: float) -> None:
         """Wait between two looks at something that tells no event of its end."""

@@ -13,14 +13,16 @@ from pathlib import Path
 MARK = "HOLDSTILL_RUN"
 
 
-def commands_of(run: str) -> list[int]:
-    """Give the process ids of the commands that a run started and that still run.
+def commands_of(run: str, session: int) -> list[int]:
+    """Give the process ids of the commands that a run in that login session (setsid(2)) started and that still run.
 
-    Daemons that a command left behind (LVM starts one) do not count: they lead a session of their own.
+    Daemons that a command left behind (LVM starts one) do not count: they left the session.
     """
     wanted = f"{MARK}={run}".encode()
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [pid for pid in pids if pid != os.getpid() and wanted in _environment(pid) and _is_no_daemon(pid)]
+    return [
+        pid for pid in pids if pid != os.getpid() and wanted in _environment(pid) and _session(pid) == session
+    ]
 
 
 def _environment(pid: int) -> list[bytes]:
@@ -30,8 +32,8 @@ def _environment(pid: int) -> list[bytes]:
         return []
 
 
-def _is_no_daemon(pid: int) -> bool:
+def _session(pid: int) -> int:
     try:
-        return os.getsid(pid) != pid
+        return os.getsid(pid)
     except OSError:
-        return False
+        return -1

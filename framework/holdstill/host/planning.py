@@ -80,9 +80,9 @@ class PlanningHost:
     def started_for(self, run: str) -> None:
         """Nothing is started."""
 
-    def still_running(self, run: str) -> list[int]:
+    def still_running(self, run: str, session: int) -> list[int]:
         """See :meth:`holdstill.host.Host.still_running`."""
-        return self._host.still_running(run)
+        return self._host.still_running(run, session)
 
     def pause(self, seconds: float) -> None:
         """Nothing that would have to be waited for happens."""

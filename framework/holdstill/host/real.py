@@ -94,9 +94,9 @@ class RealHost:
         """See :meth:`holdstill.host.Host.started_for`."""
         self._mark = {MARK: run}
 
-    def still_running(self, run: str) -> list[int]:
+    def still_running(self, run: str, session: int) -> list[int]:
         """See :meth:`holdstill.host.Host.still_running`."""
-        return commands_of(run)
+        return commands_of(run, session)
 
     def pause(self, seconds: float) -> None:
         """See :meth:`holdstill.host.Host.pause`."""

@@ -24,6 +24,8 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="run", tag_field="re
     "The kernel's boot id: a hold on a machine that has booted since is nobody's."
     pid: int
     "For messages only; whether the run lives is told by the lock."
+    process_session: int = 0
+    "The run's session (setsid(2)): commands of its that outlive it are in it, daemons are not."
     release_within: float
     "How long letting go is tried, in seconds."
 

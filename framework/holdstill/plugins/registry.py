@@ -51,7 +51,8 @@ class Registry:
         try:
             self._manager.register(found.plugin, found.name)
         except (pluggy.PluginValidationError, TypeError) as error:
-            self._manager.unregister(found.plugin)
+            if self._manager.get_name(found.plugin):  # older releases of pluggy leave it half registered
+                self._manager.unregister(found.plugin)
             return str(error).splitlines()[-1]
         except ValueError:
             return f"the name {found.name!r}, or the module, is registered already"
@@ -90,6 +91,10 @@ class Registry:
         answer = self.call(name, "holdstill_options")
         if not (isinstance(answer, type) and issubclass(answer, msgspec.Struct)):
             raise PluginBugError(f"The plugin {name!r} answered holdstill_options with no msgspec.Struct.")
+        try:
+            msgspec.structs.fields(answer)
+        except Exception as error:  # an annotation that leads nowhere
+            raise PluginBugError(f"The options of the plugin {name!r} are no types: {error}.") from error
         return answer
 
     def absent(self, name: str, what: str) -> str:

@@ -94,13 +94,16 @@ class Resolver:
         )
 
     def _verify(self, written: JobConfig, backup: Step[Any] | None) -> list[Step[Any] | None]:
-        if backup and written.verify in (backup.plugin, [backup.plugin]):
-            return [backup]
-        if written.verify is not None:
-            return self._steps(written.verify, Role.VERIFY, (*self._route, "verify"))
-        if backup and self._plugins.implements(backup.plugin, "holdstill_verify_backup"):
-            return [backup]
-        return []
+        """Give the verifying steps; the bare name of the backup's own plugin means its own check, as does nothing."""
+        if written.verify is None:
+            own = backup and self._plugins.implements(backup.plugin, "holdstill_verify_backup")
+            return [backup] if own else []
+        place = (*self._route, "verify")
+        entries = written.verify if isinstance(written.verify, list) else [written.verify]
+        return [
+            backup if backup and entry == backup.plugin else self._step(entry, Role.VERIFY, (*place, at))
+            for at, entry in enumerate(entries)
+        ]
 
     def _guest(self, name: str, route: Route) -> Guest | None:
         if name not in self._config.guests:

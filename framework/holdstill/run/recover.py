@@ -114,15 +114,17 @@ def _finish(site: Site, journal: Journal, *, in_use: bool) -> Outcome:
     with structlog.contextvars.bound_contextvars(job=run.info.job, run=run.info.id):
         if journal.story.damage:
             attempt(run, "release", lambda: _set_aside(journal))
-        _outlive_commands(run)
+        if not in_use:
+            _outlive_commands(run, journal)
         release(run, in_use=in_use)
         return end(run)
 
 
-def _outlive_commands(run: Run) -> None:
+def _outlive_commands(run: Run, journal: Journal) -> None:
     """Wait for commands that a killed run left running: what they do must be there before it is looked for."""
+    session = journal.story.header.process_session if journal.story.header else 0
     for pause in COMMAND_PAUSES:
-        if not (left := run.host.still_running(run.info.id)):
+        if not (left := run.host.still_running(run.info.id, session)):
             return
         log.info("waiting for a command that outlived its run", pids=left)
         run.host.pause(pause)

@@ -74,6 +74,7 @@ def begin(site: Site, info: RunInfo, job: Job) -> Run:
         started=site.clock(),
         boot=site.boot,
         pid=os.getpid(),
+        process_session=os.getsid(0),
         release_within=job.release_within,
     )
     journal = Journal.create(journals_in(site.places.state), header)

@@ -168,9 +168,9 @@ class Machine:
     def started_for(self, run: str) -> None:
         """See :meth:`holdstill.host.Host.started_for`."""
 
-    def still_running(self, run: str) -> list[int]:
+    def still_running(self, run: str, session: int) -> list[int]:
         """See :meth:`holdstill.host.Host.still_running`: a modelled command ends with its process."""
-        del run
+        del run, session
         return []
 
     def pause(self, seconds: float) -> None:

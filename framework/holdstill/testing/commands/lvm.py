@@ -12,13 +12,15 @@ if TYPE_CHECKING:
     from holdstill.testing.machine import Machine
 
 EXTENT = 4 << 20
-REPORT = ("--reportformat", "--units", "--options", "--config", "--devices")
+REPORT = ("--select", "--reportformat", "--units", "--options", "--config", "--devices")
 
 
 def _lvs(machine: Machine, arguments: list[str]) -> str:
     from holdstill.testing.commands.guest_lvm import list_imported
 
     given = Arguments(arguments, valued=REPORT, flags=["--nosuffix", "--noheadings"])
+    if "--select" in given:
+        return _snapshots_of(machine, given)
     name = given.words[0].removeprefix("/dev/")
     if name in machine.kernel.imported:
         return list_imported(machine, name)
@@ -36,6 +38,12 @@ def _lvs(machine: Machine, arguments: list[str]) -> str:
         "lv_snapshot_invalid": "snapshot invalid" if volume.invalid else "unknown" if volume.pool else "",
     }
     return json.dumps({"report": [{"lv": [{key: record[key] for key in given["--options"].split(",")}]}]})
+
+
+def _snapshots_of(machine: Machine, given: Arguments) -> str:
+    [group], origin = given.words, given["--select"].removeprefix("origin=")
+    volumes = machine.kernel.volumes.items()
+    return "".join(f"  {name}\n" for name, volume in volumes if volume.origin == f"{group}/{origin}")
 
 
 def _lvcreate(machine: Machine, arguments: list[str]) -> str:
