@@ -4,12 +4,12 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test check model lab lab-shell bench docs lock clean packages
+.PHONY: demo test check model lab lab-shell bench docs lock clean packages lab-packages
 
 demo: $(READY) packages
 	$(PYTHON) contrib/demo/demo.py
 
-test: $(READY) packages check
+test: $(READY) packages lab-packages check
 	$(PYTHON) -m pytest tests
 
 check: $(READY)
@@ -21,10 +21,10 @@ check: $(READY)
 model: $(READY)
 	$(PYTHON) -m pytest tests/model
 
-lab: $(READY) packages
+lab: $(READY) packages lab-packages
 	$(PYTHON) -m pytest tests/lab
 
-lab-shell: $(READY) packages
+lab-shell: $(READY) lab-packages
 	$(PYTHON) tests/lab/shell.py
 
 bench: $(READY)
@@ -40,6 +40,9 @@ lock: $(READY)
 
 packages:
 	@sh .ci/packages
+
+lab-packages:
+	@sh .ci/packages $$(python3 tests/lab/needs.py)
 
 $(READY): pyproject.toml tests/constraints.txt framework/holdstill/__init__.py
 	@sh .ci/packages python3-venv

@@ -47,7 +47,7 @@ def main() -> int:
         print("The demo mounts real file systems, which only root may do: run «sudo make demo».")
         return 77
     with (
-        tempfile.TemporaryDirectory(prefix="holdstill-demo-", dir="/var/tmp") as folder,
+        tempfile.TemporaryDirectory(prefix="demo-", dir="/var/tmp") as folder,
         ExitStack() as stack,
     ):
         return _demo(Path(folder), stack)

@@ -82,7 +82,7 @@ def holdstill_snapshot(
 
 
 def _attached(disk: Device, copy: str, hold: Hold, host: Host) -> Device:
-    """Attach a copy; one that is a physical volume as a whole read-only, so that no udev rule activates it."""
+    """Attach a copy; one that is a physical volume as a whole read-only: nobody is to write there."""
     read_only = probe(host, copy).content == "LVM2_member"
     path = loops.attach(loops.Window(store=copy, read_only=read_only), disk.name, hold, host)
     return msgspec.structs.replace(disk, store=copy, path=path, read_only=read_only)

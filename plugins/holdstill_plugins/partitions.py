@@ -57,7 +57,7 @@ def _partitions_of(disk: Device, hold: Hold, host: Host) -> Sources:
 
 
 def _attached(disk: Device, partition: Partition, hold: Hold, host: Host) -> Device:
-    """Attach one partition; one that holds a physical volume read-only, so that no udev rule activates it."""
+    """Attach one partition; one that holds a physical volume read-only: nobody is to write there."""
     found = probe(host, disk.path, start=partition.start, size=partition.size)
     window = loops.Window(
         store=disk.store,

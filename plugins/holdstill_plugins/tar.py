@@ -119,6 +119,7 @@ def _archive(step: Step[Options], guest: Exposed, hold: Hold, host: Host, progre
         watch=_counter(progress, 1),
     )
     progress.begin(f"archive of {guest.guest}", int(json.loads(read.out)["bytes"]))
+    host.run("install", "--mode=0600", "/dev/null", partial.archive)  # tar keeps the mode of what is there
     host.run(*_tar(step, tree, partial.archive), deadline=deadline, watch=_counter(progress, RECORD))
     host.run("sync", partial.archive, partial.manifest, deadline=deadline)
     host.run("mv", "--no-target-directory", partial.manifest, paths.manifest)

@@ -34,4 +34,5 @@ def backup(run: Run) -> None:
             f"The plugin {step.plugin!r} answered holdstill_make_backup with {made!r}, not with facts."
         )
     run.outcome.backup = dict(made or {})
-    log.info("backup made", step=step.plugin, made=run.outcome.backup)
+    facts = {key: value for key, value in run.outcome.backup.items() if key not in {"event", "step"}}
+    log.info("backup made", step=step.plugin, **facts)
