@@ -9,6 +9,7 @@ file system that can clone files. Everything is made in one folder and is taken 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,8 +21,11 @@ from pathlib import Path
 from holdstill.testing.disks import GuestDisk, make_guest_disk
 from holdstill.testing.guest import BusyGuest, Counters, counters_in
 from holdstill.testing.trees import fstab, populate
+from holdstill_plugins import udev_rule
 
-HOLDSTILL = Path(sys.executable).with_name("holdstill")
+HOLDSTILL = (
+    shutil.which("holdstill", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}") or "holdstill"
+)
 MIB = 1 << 20
 WATCHED = {
     "mounts": ("findmnt", "--noheadings", "--list", "--output", "TARGET,SOURCE"),
@@ -57,6 +61,7 @@ def _demo(folder: Path, stack: ExitStack) -> int:
     say(
         "A guest's disk is made: MBR, ext3 /boot at sector 63, a volume group with the root on a logical volume."
     )
+    stack.enter_context(_udev_rule())
     disk = stack.enter_context(_disk_on_lvm(folder) if _has_device_mapper() else _disk_in_file(folder))
     guest = stack.enter_context(BusyGuest(disk))
     guest.wait_for(20)
@@ -118,6 +123,23 @@ def _make_disk(folder: Path) -> GuestDisk:
     return make_guest_disk(
         folder / "web.img", tree=folder / "tree", boot=folder / "boot", size=192 * MIB, name="web"
     )
+
+
+@contextmanager
+def _udev_rule() -> Iterator[None]:
+    """Keep udev's hands off the guest's volume group while the demo runs, as «holdstill check» asks for."""
+    rule = Path("/run/udev/rules.d") / udev_rule.NAME
+    if not Path(udev_rule.RUNNING).exists() or rule.exists():
+        yield
+        return
+    rule.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(udev_rule.RULE, rule)
+    quietly("udevadm", "control", "--reload")
+    try:
+        yield
+    finally:
+        rule.unlink()
+        quietly("udevadm", "control", "--reload")
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def test_what_cannot_be_let_go_of_is_told_and_recovered_later(shapes, new_folder
     trial.machine.broken.add("umount")
     outcome = trial.run()
     assert outcome.code == ExitCode.STILL_HELD
-    assert [held.by_hand for held in outcome.still_held][0] == f"umount {trial.places.trees}/nightly/web/boot"
+    assert outcome.still_held[0].by_hand == f"umount {trial.places.trees}/nightly/web/boot"
     assert trial.held()
     trial.machine.broken.clear()
     assert all(outcome.ok for outcome in trial.recover())

@@ -47,12 +47,13 @@ def clear_the_way(site: Site, info: RunInfo) -> None:
     Raises StillHeldError if something of this job cannot be let go of, UnavailableError if it is held for
     another session. The caller has the job's lock.
     """
-    recover(site)
+    _finish_all(site, lambda held: held.state is State.ABANDONED and _job_of(held) == info.job)
+    _finish_all(
+        site, lambda held: held.state is State.ABANDONED, patience=0
+    )  # others' holds must not delay us
     post(site, info.job, info.session)
     for pause in (*PAUSES, None):
-        in_the_way = [
-            held for held in _holds(site) if held.story.header and held.story.header.job == info.job
-        ]
+        in_the_way = [held for held in _holds(site) if _job_of(held) == info.job]
         if not in_the_way:
             return
         if in_the_way[0].state is not State.LIVING or pause is None:
@@ -83,12 +84,19 @@ def _holds(site: Site) -> list[Held]:
     return list(holds(site.places.state, site.boot, site.clock()))
 
 
+def _job_of(held: Held) -> str:
+    return held.story.header.job if held.story.header else ""
+
+
 def _is_of(held: Held, job: str, session: str) -> bool:
     header = held.story.header
     return bool(header and header.job == job and header.session == session)
 
 
-def _finish_all(site: Site, wanted: Callable[[Held], bool]) -> list[Outcome]:
+def _finish_all(
+    site: Site, wanted: Callable[[Held], bool], *, patience: float | None = None
+) -> list[Outcome]:
+    """Finish every hold that is wanted and nobody's; ``patience`` in seconds, for each, if not the run's own."""
     outcomes = []
     for held in _holds(site):
         if not wanted(held) or held.state is State.LIVING:
@@ -96,7 +104,8 @@ def _finish_all(site: Site, wanted: Callable[[Held], bool]) -> list[Outcome]:
         if held.story.newer:
             outcomes.append(_left_alone(held))
         elif journal := Journal.take(held.path):
-            outcomes.append(_finish(site, journal, in_use=held.state is State.HANDED_OVER))
+            run = run_of(site, _info(journal), journal, release_within=patience)
+            outcomes.append(_finish(run, journal, in_use=held.state is State.HANDED_OVER))
     return outcomes
 
 
@@ -108,9 +117,8 @@ def _left_alone(held: Held) -> Outcome:
     return Outcome(run=held.run, job="", session="", failures=[failure])
 
 
-def _finish(site: Site, journal: Journal, *, in_use: bool) -> Outcome:
+def _finish(run: Run, journal: Journal, *, in_use: bool) -> Outcome:
     """Release one hold that is ours now."""
-    run = run_of(site, _info(journal), journal)
     with structlog.contextvars.bound_contextvars(job=run.info.job, run=run.info.id):
         if journal.story.damage:
             attempt(run, "release", lambda: _set_aside(journal))

@@ -81,10 +81,18 @@ def begin(site: Site, info: RunInfo, job: Job) -> Run:
     return run_of(site, info, journal, job=job)
 
 
-def run_of(site: Site, info: RunInfo, journal: Journal, *, job: Job | None = None) -> Run:
+def run_of(
+    site: Site,
+    info: RunInfo,
+    journal: Journal,
+    *,
+    job: Job | None = None,
+    release_within: float | None = None,
+) -> Run:
     """Give the run that a journal is of."""
     site.host.started_for(info.id)
-    header = journal.story.header
+    if release_within is None:
+        release_within = journal.story.header.release_within if journal.story.header else 60
     return Run(
         info=info,
         host=site.host,
@@ -92,6 +100,6 @@ def run_of(site: Site, info: RunInfo, journal: Journal, *, job: Job | None = Non
         journal=journal,
         job=job,
         interruption=site.interruption,
-        release_within=header.release_within if header else 60,
+        release_within=release_within,
         progress=site.progress,
     )

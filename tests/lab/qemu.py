@@ -1,0 +1,128 @@
+"""How QEMU is started: the accelerator, and the words of its command line."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from .cache import cache
+from .image import Image
+
+KERNEL_WORDS = (
+    "root=/dev/vda rw console=ttyS0 loglevel=4 panic=-1 systemd.show_status=auto"
+    " sysctl.kernel.hung_task_timeout_secs=60"
+)
+UP_WITHIN = 300.0
+# Where KVM works a machine is up in a few seconds; where it only seems to, it never is.
+KVM_UP_WITHIN = 40.0
+
+
+@dataclass(frozen=True)
+class Disks:
+    """A machine's own folder: its changes to the image, and its empty second disk."""
+
+    folder: Path
+
+    @property
+    def root(self) -> Path:
+        """What the machine wrote over the image."""
+        return self.folder / "root.qcow2"
+
+    @property
+    def data(self) -> Path:
+        """The disk that is /dev/vdb inside."""
+        return self.folder / "data.raw"
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The folders of this machine that the one inside sees, and cannot write."""
+
+    checkout: Path
+    local: Path
+
+
+def command(image: Image, disks: Disks, shares: Shares, accelerator: str) -> list[str]:
+    """Return QEMU's command line, without its consoles and kernel words."""
+    return [
+        # It must not outlive the tests, whatever ends them.
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "qemu-system-x86_64",
+        "-machine",
+        "q35",
+        "-accel",
+        accelerator,
+        "-cpu",
+        "host" if accelerator == "kvm" else "max",
+        "-m",
+        "2048",
+        "-smp",
+        "2",
+        "-display",
+        "none",
+        "-nic",
+        "none",
+        "-no-reboot",
+        "-kernel",
+        str(image.kernel),
+        "-initrd",
+        str(image.initrd),
+        "-drive",
+        f"file={_word(disks.root)},if=virtio,format=qcow2",
+        "-drive",
+        f"file={_word(disks.data)},if=virtio,format=raw,discard=unmap",
+        *_share("checkout", shares.checkout),
+        *_share("local", shares.local),
+    ]
+
+
+def port(descriptor: int) -> list[str]:
+    """Return the words that make an open socket the port through which the agent listens and answers."""
+    return [
+        "-device",
+        "virtio-serial",
+        "-chardev",
+        f"socket,id=lab,fd={descriptor}",
+        "-device",
+        "virtserialport,chardev=lab,name=lab",
+    ]
+
+
+def accelerators() -> list[tuple[str, float]]:
+    """Return what to try, best first, and how long to wait for the machine to be up with it."""
+    chosen = os.environ.get("HOLDSTILL_LAB_ACCEL") or _remembered()
+    if chosen:
+        return [(chosen, UP_WITHIN)]
+    kvm = [("kvm", KVM_UP_WITHIN)] if os.access("/dev/kvm", os.R_OK | os.W_OK) else []
+    return [*kvm, ("tcg", UP_WITHIN)]
+
+
+def remember(accelerator: str) -> None:
+    """Keep what worked until this machine boots again, so that a KVM that hangs is waited for once."""
+    _memory().write_text(f"{_this_boot()} {accelerator}")
+
+
+def _remembered() -> str:
+    boot, _, accelerator = _memory().read_text().partition(" ") if _memory().exists() else ("", "", "")
+    return accelerator if boot == _this_boot() else ""
+
+
+def _memory() -> Path:
+    return cache() / "accelerator"
+
+
+def _this_boot() -> str:
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def _share(tag: str, folder: Path) -> list[str]:
+    options = f"local,path={_word(folder)},mount_tag={tag},security_model=none,readonly=on,multidevs=remap"
+    return ["-virtfs", options]
+
+
+def _word(path: Path) -> str:
+    """Write a path as QEMU reads it inside an option, where a comma ends a value."""
+    return str(path).replace(",", ",,")

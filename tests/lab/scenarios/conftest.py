@@ -1,0 +1,38 @@
+"""What a scenario can ask for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .guest_disk import GuestDisk, make_guest_disk
+from .system import clear, run
+
+DATA_DISK = Path("/dev/vdb")
+HOST_VG = "hostvg"
+
+
+@pytest.fixture(scope="module")
+def hostvg() -> Iterator[str]:
+    """Make the host's volume group on the empty disk, and empty the disk again afterwards."""
+    run("vgcreate", "--yes", HOST_VG, DATA_DISK)
+    yield HOST_VG
+    clear(DATA_DISK, HOST_VG)
+
+
+@pytest.fixture(scope="module")
+def new_guest_disk(hostvg: str) -> Callable[..., GuestDisk]:
+    """Make guests' disks on the host's volume group: ``new_guest_disk("xen_guest1")``."""
+
+    def make(name: str, guest_vg: str = "vg_guest1", size: str = "256M") -> GuestDisk:
+        return make_guest_disk(hostvg, name, guest_vg, size)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def guest_disk(new_guest_disk: Callable[..., GuestDisk]) -> GuestDisk:
+    """Make one guest's disk, ``xen_guest1``, whose volume group is ``vg_guest1``."""
+    return new_guest_disk("xen_guest1")
