@@ -1,0 +1,367 @@
+"""The host layer on real commands: each ends, by itself or by its deadline, and nothing of ours reaches it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from holdstill.errors import RunInterrupted, UnavailableError
+from holdstill.host import command
+from holdstill.host.command import ENVIRONMENT
+from holdstill.host.failures import CommandFailedError, CommandStuckError
+from holdstill.host.interruption import STOPPING, Interruption
+from holdstill.host.real import RealHost
+from holdstill.host.tools import PACKAGES
+
+LIMIT = 20.0
+"Seconds after which a condition that we wait for will not come."
+
+
+@pytest.fixture
+def host():
+    return RealHost()
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Let commands that do not end have little time."""
+    monkeypatch.setattr(command, "GRACE", 0.3)
+    monkeypatch.setattr(command, "PATIENCE", 0.3)
+
+
+@pytest.fixture
+def interruption():
+    """Listen to signals as a run does, for the length of a test."""
+    before = {number: signal.getsignal(number) for number in STOPPING}
+    made = Interruption()
+    made.listen()
+    yield made
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def runs(pid):
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def eventually(condition):
+    """Wait for a condition, with a limit."""
+    ends = time.monotonic() + LIMIT
+    while not condition() and time.monotonic() < ends:
+        time.sleep(0.01)
+    return condition()
+
+
+def end(pid):
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+# Answers
+
+
+def test_a_command_answers_with_what_it_printed_and_its_status(host):
+    answer = host.run("sh", "-c", "echo out; echo err >&2; exit 3", ok=(3,))
+    assert (answer.status, answer.out, answer.err) == (3, "out\n", "err\n")
+
+
+def test_a_command_is_no_shells_business(host):
+    assert host.ask("printf", "%s|", "$HOME", "a b", "*", "'").out == "$HOME|a b|*|'|"
+
+
+def test_output_larger_than_any_pipe_is_kept_whole(host):
+    assert host.ask("seq", "200000").out == "".join(f"{number}\n" for number in range(1, 200001))
+
+
+def test_output_that_is_no_text_is_still_answered(host):
+    assert host.ask("printf", r"a\377b").out == "a�b"
+
+
+def test_a_failure_says_what_was_run_its_status_and_what_it_complained_of(host):
+    with pytest.raises(CommandFailedError) as caught:
+        host.run("sh", "-c", r"printf 'no such \033[2Jvolume\n' >&2; exit 5")
+    assert str(caught.value).startswith("«sh -c 'printf ")
+    assert str(caught.value).endswith(r"failed with status 5: no such \x1b[2Jvolume")
+    assert (caught.value.code, caught.value.answer.status) == (71, 5)
+
+
+def test_only_the_end_of_a_long_complaint_is_told(host):
+    with pytest.raises(CommandFailedError) as caught:
+        host.run("sh", "-c", "seq 10000 >&2; echo last >&2; exit 1")
+    assert str(caught.value).endswith("10000; last")
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_command_that_a_signal_ended_says_so(host):
+    with pytest.raises(CommandFailedError, match="was ended by signal 9"):
+        host.run("sh", "-c", "kill -KILL $$")
+
+
+@pytest.mark.parametrize("tool", sorted(PACKAGES))
+def test_a_missing_tool_is_named_with_its_debian_package(host, monkeypatch, tmp_path, tool):
+    monkeypatch.setitem(ENVIRONMENT, "PATH", str(tmp_path))
+    with pytest.raises(UnavailableError) as caught:
+        host.run(tool)
+    package = PACKAGES[tool]
+    assert (
+        str(caught.value)
+        == f"«{tool}» is not installed: install the package {package} («apt-get install {package}»)."
+    )
+    assert caught.value.code == 69
+    assert not host.installed(tool)
+
+
+def test_a_missing_command_of_no_known_package_is_named_too(host):
+    with pytest.raises(UnavailableError, match=r"^«no-such-command» is not installed\.$"):
+        host.run("no-such-command")
+
+
+def test_what_cannot_be_run_is_a_sentence(host, tmp_path):
+    (tmp_path / "data").touch()
+    with pytest.raises(UnavailableError, match="cannot be started: Permission denied"):
+        host.run(str(tmp_path / "data"))
+
+
+# What reaches a command
+
+
+def test_a_command_gets_a_fixed_environment_and_nothing_of_ours(host, monkeypatch):
+    for name in ("LD_LIBRARY_PATH", "PYTHONPATH", "IFS", "LVM_SYSTEM_DIR", "LANG", "SECRET"):
+        monkeypatch.setenv(name, "/from/our/caller")
+    assert set(host.ask("env").out.splitlines()) == {f"{name}={value}" for name, value in ENVIRONMENT.items()}
+    assert {"LC_ALL=C.UTF-8", "LVM_SUPPRESS_FD_WARNINGS=1"} <= set(host.ask("env").out.splitlines())
+
+
+def test_a_command_gets_what_its_step_adds(host):
+    assert "HOLDSTILL_JOB=nightly" in host.run("env", env={"HOLDSTILL_JOB": "nightly"}).out.splitlines()
+
+
+def test_a_command_knows_for_which_run_it_was_started(host):
+    host.started_for("r1")
+    assert "HOLDSTILL_RUN=r1" in host.ask("env").out.splitlines()
+
+
+def test_a_command_inherits_no_descriptor(host, tmp_path):
+    descriptor = os.open(tmp_path / "lock", os.O_RDWR | os.O_CREAT)
+    os.set_inheritable(descriptor, True)
+    listed = host.ask("sh", "-c", "ls /proc/$$/fd").out.split()
+    os.close(descriptor)
+    assert listed == ["0", "1", "2"]
+
+
+def test_a_command_reads_nothing_and_is_in_no_folder_of_ours(host, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert host.ask("sh", "-c", "cat; pwd; umask").out.split() == ["/", "0022"]
+
+
+def test_a_command_is_in_a_process_group_of_its_own(host):
+    pid, group = host.ask("sh", "-c", "echo $$; ps -o pgid= -p $$ || cut -d' ' -f5 /proc/$$/stat").out.split()
+    assert pid == group
+
+
+def test_a_command_gets_default_signals(host):
+    ignored = host.ask("sh", "-c", "grep SigIgn /proc/$$/status").out.split()[1]
+    assert int(ignored, 16) & (1 << (signal.SIGPIPE - 1)) == 0
+
+
+# Ends
+
+
+def test_a_daemon_that_a_command_leaves_behind_does_not_make_us_wait(host):
+    pid = int(host.run("sh", "-c", "sleep 600 & echo $!").out)
+    there = runs(pid)
+    end(pid)
+    assert there
+
+
+def test_a_command_past_its_deadline_is_ended_and_says_so(host):
+    with pytest.raises(CommandFailedError, match=r"«sleep 600» did not end within 0.1 s and was ended"):
+        host.run("sleep", "600", deadline=0.1)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_command_that_does_not_listen_to_term_is_killed(host):
+    with pytest.raises(CommandFailedError) as caught:
+        host.run("sh", "-c", "trap '' TERM; while :; do sleep 0.05; done", deadline=0.2)
+    assert caught.value.answer.status == -signal.SIGKILL
+
+
+def test_what_a_command_had_said_by_its_deadline_is_told(host):
+    with pytest.raises(CommandFailedError, match="was ended: waiting for the lock"):
+        host.run("sh", "-c", "echo waiting for the lock >&2; sleep 600", deadline=0.5)
+
+
+@pytest.mark.parametrize("trap", ["", "trap '' TERM; "], ids=["listening", "deaf"])
+@pytest.mark.usefixtures("impatient")
+def test_a_deadline_ends_the_commands_children_too(host, tmp_path, trap):
+    child = f"({trap}echo $$ > /dev/null; exec sleep 600) & echo $! > {tmp_path}/pid; wait"
+    with pytest.raises(CommandFailedError):
+        host.run("sh", "-c", child, deadline=0.3)
+    assert eventually(lambda: not runs(int((tmp_path / "pid").read_text())))
+
+
+def test_a_deadline_of_weeks_is_a_deadline(host):
+    assert host.run("echo", "done", deadline=90 * 86400).out == "done\n"
+
+
+def test_a_command_whose_watcher_fails_is_not_left_running(host, tmp_path):
+    def watch(_text):
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        host.run("sh", "-c", f"echo $$ > {tmp_path}/pid; echo . >&2; exec sleep 600", watch=watch)
+    assert eventually(lambda: not runs(int((tmp_path / "pid").read_text())))
+
+
+def test_a_watcher_hears_what_is_said_in_order_and_as_it_comes(host):
+    heard = []
+    host.run("sh", "-c", "echo one >&2; sleep 0.6; echo two >&2; echo out", watch=heard.append)
+    assert "".join(heard).startswith("one\n")
+    assert set("".join(heard).split()) <= {"one", "two"}
+
+
+@pytest.fixture
+def deaf_lvs(monkeypatch, tmp_path):
+    """An lvs that does not end before the file ``stop`` is there, whatever signal asks it to."""
+    (tmp_path / "lvs").write_text(
+        f"#!/bin/sh\ntrap 'echo $1 >> {tmp_path}/signals' TERM\necho $$ > {tmp_path}/pid\n"
+        f"until test -e {tmp_path}/stop; do sleep 0.02; done\n"
+    )
+    (tmp_path / "lvs").chmod(0o755)
+    monkeypatch.setitem(ENVIRONMENT, "PATH", f"{tmp_path}:{ENVIRONMENT['PATH']}")
+    yield tmp_path
+    (tmp_path / "stop").touch()
+    assert eventually(lambda: not runs(int((tmp_path / "pid").read_text())))
+
+
+@pytest.mark.filterwarnings(
+    "ignore::pytest.PytestUnraisableExceptionWarning"
+)  # it is left to itself on purpose
+@pytest.mark.usefixtures("impatient")
+def test_a_command_that_could_leave_a_disk_suspended_is_never_killed(host, deaf_lvs):
+    with pytest.raises(
+        CommandStuckError, match=r"«lvs» \(pid \d+\) did not end within 0.3 s and was left to itself"
+    ):
+        host.run("lvs", deadline=0.3)
+    assert (deaf_lvs / "signals").exists()
+    assert runs(int((deaf_lvs / "pid").read_text()))
+
+
+def test_a_command_that_could_leave_a_disk_suspended_is_not_ended_by_a_signal_to_us(
+    deaf_lvs, interruption, mocker
+):
+    def stop_it(descriptors, _seconds):
+        if (deaf_lvs / "pid").exists() and not (deaf_lvs / "stop").exists():
+            os.kill(os.getpid(), signal.SIGTERM)
+            (deaf_lvs / "stop").touch()
+        return wait(descriptors, 0.02)
+
+    wait = command._readable
+    mocker.patch.object(command, "_readable", stop_it)
+    assert RealHost(interruption).ask("lvs").status == 0
+    assert not (deaf_lvs / "signals").exists()
+    with pytest.raises(RunInterrupted):
+        RealHost(interruption).ask("true")
+
+
+# Interruption
+
+
+@pytest.mark.parametrize("number", STOPPING)
+def test_a_signal_ends_the_command_that_runs(interruption, number):
+    with pytest.raises(RunInterrupted) as caught:
+        RealHost(interruption).run("sh", "-c", f"kill -{number} $PPID; exec sleep 600")
+    assert caught.value.signal_number == number
+
+
+def test_a_signal_stops_the_run_before_its_next_command(interruption, tmp_path):
+    host = RealHost(interruption)
+    os.kill(os.getpid(), signal.SIGTERM)
+    with pytest.raises(RunInterrupted):
+        host.run("touch", str(tmp_path / "done"))
+    assert not (tmp_path / "done").exists()
+
+
+def test_a_signal_is_noted_and_strikes_no_line_of_ours(interruption):
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert interruption.pending == signal.SIGTERM
+
+
+def test_the_first_signal_is_the_one_that_counts(interruption):
+    for number in (signal.SIGHUP, signal.SIGTERM):
+        os.kill(os.getpid(), number)
+    assert interruption.pending == signal.SIGHUP
+
+
+def test_what_lets_go_is_shielded_from_signals(interruption):
+    host = RealHost(interruption)
+    with interruption.shield():
+        assert host.run("sh", "-c", "kill -TERM $PPID; echo let go").out == "let go\n"
+        assert host.run("echo", "this too").out == "this too\n"
+    with pytest.raises(RunInterrupted):
+        host.run("true")
+
+
+def test_a_shield_inside_a_shield_ends_with_the_outer_one(interruption):
+    os.kill(os.getpid(), signal.SIGTERM)
+    with interruption.shield():
+        with interruption.shield():
+            pass
+        interruption.check()
+    with pytest.raises(RunInterrupted):
+        interruption.check()
+
+
+def test_signals_that_our_caller_blocked_or_ignored_are_heard(interruption):
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+    interruption.listen()
+    assert not signal.pthread_sigmask(signal.SIG_BLOCK, []) & set(STOPPING)
+    os.kill(os.getpid(), signal.SIGHUP)
+    assert interruption.pending == signal.SIGHUP
+
+
+# What outlives its run
+
+
+@pytest.fixture
+def leave_behind(host, tmp_path):
+    """Leave a process behind for this run's id, by a shell's line that writes its pid to ``{0}``; it ends with us."""
+    written = tmp_path / "pid"
+
+    def started(run, *argv):
+        host.started_for(run)
+        host.run(*(word.format(written) for word in argv))
+        assert eventually(lambda: written.exists() and written.read_text().strip())
+        return int(written.read_text())
+
+    yield started
+    if written.exists():
+        end(int(written.read_text()))
+
+
+def test_a_command_that_outlived_its_run_is_found_by_the_runs_id(host, leave_behind):
+    run, session = f"r-{os.getpid()}", os.getsid(0)
+    pid = leave_behind(run, "sh", "-c", "sleep 600 & echo $! > {0}")
+    assert host.still_running(run, session) == [pid]
+    assert host.still_running("r-of-another", session) == []
+    end(pid)
+    assert eventually(lambda: host.still_running(run, session) == [])
+
+
+@pytest.mark.skipif(not shutil.which("setsid"), reason="needs setsid(1)")
+@pytest.mark.parametrize("forks", ["echo $$ > {0}; exec sleep 600", "sleep 600 & echo $! > {0}"])
+def test_a_daemon_that_a_command_left_behind_is_no_command(host, leave_behind, forks):
+    run = f"r-{os.getpid()}-with-daemon"
+    leave_behind(run, "setsid", "--fork", "sh", "-c", forks)
+    assert host.still_running(run, os.getsid(0)) == []
