@@ -72,6 +72,8 @@ def holdstill_make_backup(
     del hold, progress
     trees = [path for guest in guests for path in guest.trees]
     devices = [path for guest in guests for path in guest.devices]
+    if not trees and not devices:
+        raise BackupError("There is nothing to back up: no guest has a tree or a device.")
     try:
         _run(step, host, trees if step.options.pass_trees else [], _environment(step, trees, devices))
     except CommandFailedError as error:

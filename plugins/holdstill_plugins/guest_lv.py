@@ -113,18 +113,18 @@ def _map(volume: Volume, name: str, hold: Hold, host: Host) -> str:
     """Map a volume straight onto the snapshot; its dm UUID says whose it is."""
     uuid = f"HOLDSTILL-{name}"
     hold.promise(f"map {name} of {volume.title}", by_hand=["dmsetup", "remove", name], map=name, uuid=uuid)
-    host.run("dmsetup", "create", name, "--uuid", uuid, "--table", _table(volume))
+    host.run("dmsetup", "create", "--concise", f"{name},{uuid},,rw,{_table(volume)}")
     return f"/dev/mapper/{name}"
 
 
 def _table(volume: Volume) -> str:
-    """Write a device-mapper table: sectors of 512 bytes (the kernel's linear target)."""
+    """Write a device-mapper table in dmsetup's concise form: sectors of 512 bytes (the kernel's linear target)."""
     lines, at = [], 0
     for segment in volume.segments:
         length, start = segment.size // SECTOR, (segment.device.start + segment.start) // SECTOR
         lines.append(f"{at} {length} linear {segment.device.store} {start}")
         at += length
-    return "\n".join(lines)
+    return ",".join(lines)
 
 
 @hookimpl
@@ -134,9 +134,16 @@ def holdstill_undo(facts: Facts, host: Host) -> None:
         loops.detach(facts, host)
         return
     name = str(facts["map"])
-    found = host.ask("dmsetup", "info", "--columns", "--noheadings", "--options", "uuid", name, ok=(0, 1))
-    if found.status:
+    uuid = _uuids(host).get(name)
+    if uuid is None:
         return
-    if found.out.strip() != facts["uuid"]:
+    if uuid != facts["uuid"]:
         raise UnavailableError(f"the map {name} does not bear our UUID, so it is not removed")
     host.run("dmsetup", "remove", "--retry", name)
+
+
+def _uuids(host: Host) -> dict[str, str]:
+    """Give the UUID of every map by name. All are asked for: «no such map» and «it failed» are one exit code."""
+    fields = ("--columns", "--noheadings", "--separator", " ", "--options", "name,uuid")
+    rows = (line.split() for line in host.ask("dmsetup", "info", *fields).out.splitlines())
+    return {row[0]: row[1] for row in rows if len(row) == 2}  # noqa: PLR2004  a map without UUID is none of ours

@@ -22,7 +22,7 @@ REPORTS = {
     "pv": "pv_name,pv_uuid,pe_start",
     "lv": "lv_name",
     "pvseg": "pv_uuid",
-    "seg": "lv_name,lv_layout,lv_role,lv_active,segtype,seg_start,seg_size,devices",
+    "seg": "lv_name,segtype,seg_start,seg_size,devices",
 }
 AREA = re.compile(r"^(?P<device>.+)\((?P<extent>\d+)\)$")
 

@@ -25,6 +25,7 @@ from holdstill.plugin import (
 )
 from holdstill_plugins import loops
 from holdstill_plugins.guest_metadata import Volume
+from holdstill_plugins.lvm_names import safe_name
 from holdstill_plugins.probe import probe
 from holdstill_plugins.udev_rule import missing_rule
 
@@ -52,7 +53,7 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
     if not physical:
         return sources
     writable = [_writable(device, hold, host) for device in physical]
-    group = f"hs_{step.run.id}_{step.guest[:40]}"
+    group = f"hs_{step.run.id}_{safe_name(step.guest)}"
     names = _original_names(writable, host)
     _activate(group, writable, hold, host)
     rest = tuple(source for source in sources if source not in physical)
@@ -78,7 +79,7 @@ def _activate(group: str, paths: list[str], hold: Hold, host: Host) -> None:
         devices=listed,
     )
     host.run("vgimportclone", *host_lvm, "--basevgname", group, *paths)
-    host.run("vgchange", *host_lvm, "--activate", "y", group)
+    host.run("vgchange", *host_lvm, "--activate", "y", "--poll", "n", "--ignoremonitoring", group)
 
 
 def _original_names(paths: list[str], host: Host) -> str:
@@ -148,6 +149,6 @@ def holdstill_undo(facts: Facts, host: Host) -> None:
 
 def _maps(group: str, host: Host) -> list[str]:
     """Give the maps of a group by name: it bears the run's id, so they can be nobody else's."""
-    answer = host.ask("dmsetup", "info", "--columns", "--noheadings", "--options", "name", ok=(0, 1))
+    answer = host.ask("dmsetup", "info", "--columns", "--noheadings", "--options", "name")
     mapped = group.replace("-", "--") + "-"
     return [name for name in answer.out.split() if name.startswith(mapped)]

@@ -31,6 +31,10 @@ from holdstill.plugin import (
 from holdstill_plugins import loops
 from holdstill_plugins.probe import probe
 
+CANNOT_CLONE = ("not supported", "cross-device", "Invalid argument", "Inappropriate ioctl")
+"What cp(1) says when the file system cannot clone, rather than that something went wrong."
+SPARE = 1.1
+"How much of a copy's size must be free before it is made."
 COPYING = 24 * 3600.0
 "How long copying an image may take, in seconds."
 
@@ -104,10 +108,23 @@ def _copy(step: Step[Options], disk: Device) -> str:
 def _clone(step: Step[Options], disk: Device, copy: str, host: Host) -> None:
     try:
         host.run("cp", "--reflink=always", disk.path, copy)
-    except CommandFailedError:
-        if step.options.clone:
+    except CommandFailedError as error:
+        if step.options.clone or not any(word in error.answer.err for word in CANNOT_CLONE):
             raise
+        _need_room(disk, copy, host)
         _copy_whole(disk, copy, host)
+
+
+def _need_room(disk: Device, copy: str, host: Host) -> None:
+    """Refuse a copy that would fill the disk on which live guests' images may lie."""
+    needed = int(host.ask("du", "--block-size=1", disk.path).out.split()[0])
+    folder = posixpath.dirname(copy)
+    free = int(host.ask("df", "--output=avail", "--block-size=1", folder).out.split()[-1])
+    if needed * SPARE > free:
+        raise StorageError(
+            f"{folder} has {human_bytes(free)} free and cannot clone files; a copy of {disk.path} needs "
+            f"{human_bytes(needed)} and some room to spare. Make room, or set 'folder' to another place."
+        )
 
 
 def _copy_whole(disk: Device, copy: str, host: Host) -> None:
@@ -120,7 +137,7 @@ def _copy_whole(disk: Device, copy: str, host: Host) -> None:
     if host.look(disk.path) != before:
         raise SnapshotError(
             f"{disk.path} was written to while it was copied, so the copy is not of one moment. Keep it on a file "
-            "system that can clone (XFS, btrfs), or name a 'quiesce' step that keeps the guest from writing."
+            "system that can clone (XFS, btrfs), or quiesce the guest for as long as the copy takes."
         )
 
 

@@ -23,8 +23,10 @@ from holdstill_plugins.partition_table import Partition, partition_device, read_
 from holdstill_plugins.probe import probe
 from holdstill_plugins.udev_rule import missing_rule
 
-LISTED = re.compile(r"^(?P<map>\S+) : \d+ \d+ \S+ (?P<start>\d+)", re.MULTILINE)
-"A line of «kpartx -l»: the map's name, and in the end its start in sectors of 512 bytes."
+LISTED = re.compile(r"^(?P<map>\S*?(?P<number>\d+)) : \d+ (?P<sectors>\d+) ", re.MULTILINE)
+"""A line of «kpartx -l»: the map's name, which ends in the partition's number, and its size in sectors of 512 bytes.
+(What follows is its start: for logical partitions it is told from the extended one's beginning, so it is not used.)
+"""
 
 
 @hookimpl
@@ -53,28 +55,32 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
 
 
 def _mapped(disk: Device, table: tuple[Partition, ...], hold: Hold, host: Host) -> tuple[Device, ...]:
+    names = _list(disk.path, host)
     hold.promise(
         f"partition maps of {disk.name}",
         by_hand=["kpartx", "-d", disk.path],
         device=disk.path,
         store=disk.store,
+        maps=[found["map"] for found in names.values()],
     )
     host.run("kpartx", "-a", "-s", disk.path)
-    maps = {int(found["start"]) * 512: f"/dev/mapper/{found['map']}" for found in _list(disk.path, host)}
-    devices = []
-    for partition in table:
-        path = maps.get(partition.start)
-        if path is None:
-            raise UnavailableError(f"kpartx made no map of partition {partition.number} of {disk.path}.")
-        found = probe(host, path)
-        devices.append(
-            partition_device(disk, partition, path=path, content=found.content, aliases=found.aliases)
+    return tuple(_partition(disk, partition, names, host) for partition in table)
+
+
+def _partition(disk: Device, partition: Partition, names: dict[int, re.Match[str]], host: Host) -> Device:
+    listed = names.get(partition.number)
+    if listed is None or int(listed["sectors"]) * 512 != partition.size:
+        raise UnavailableError(
+            f"kpartx and sfdisk do not agree on partition {partition.number} of {disk.path}."
         )
-    return tuple(devices)
+    path = f"/dev/mapper/{listed['map']}"
+    found = probe(host, path)
+    return partition_device(disk, partition, path=path, content=found.content, aliases=found.aliases)
 
 
-def _list(device: str, host: Host) -> list[re.Match[str]]:
-    return list(LISTED.finditer(host.ask("kpartx", "-l", device).out))
+def _list(device: str, host: Host) -> dict[int, re.Match[str]]:
+    """What kpartx would map, by the partitions' numbers."""
+    return {int(found["number"]): found for found in LISTED.finditer(host.ask("kpartx", "-l", device).out)}
 
 
 @hookimpl
@@ -82,9 +88,17 @@ def holdstill_undo(facts: Facts, host: Host) -> None:
     """Remove the maps of a disk. kpartx goes on after a map that is in use, so look afterwards."""
     for device in _devices(facts, host):
         host.run("kpartx", "-d", "-s", device, ok=(0, 1))
-        for found in _list(device, host):
-            if host.look(f"/dev/mapper/{found['map']}"):
-                raise UnavailableError(f"/dev/mapper/{found['map']} is still in use")
+        for name in _names(facts, device, host):
+            if host.look(f"/dev/mapper/{name}"):
+                raise UnavailableError(f"/dev/mapper/{name} is still in use")
+
+
+def _names(facts: Facts, device: str, host: Host) -> list[str]:
+    """The maps to look for: as they were promised, for a table that cannot be read any more; or of a loop device."""
+    maps = facts["maps"]
+    if device == facts["device"] and isinstance(maps, list):
+        return maps
+    return [found["map"] for found in _list(device, host).values()]
 
 
 def _devices(facts: Facts, host: Host) -> list[str]:

@@ -23,16 +23,20 @@ from holdstill.plugin import (
     missing_tools,
 )
 from holdstill_plugins import lvm_mend
+from holdstill_plugins.lvm_names import safe_name
 
 TAG = "holdstill"
+FULL_METADATA = 80
+"Percent of a thin pool's metadata from which on no snapshot is made."
 FIELDS = "vg_name,lv_name,lv_size,pool_lv,vg_free,vg_extent_size,lv_tags,lv_snapshot_invalid"
+REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options", FIELDS)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """How the snapshots are made."""
 
     size: Size = Size(10, "ORIGIN")
-    "Room for what the guest writes while the backup runs; of no use for thin volumes, which share their pool."
+    "Room for what the guest writes while the backup runs; for a thin volume, as much must be free in its pool."
 
 
 class Volume(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,7 +87,8 @@ def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) 
         for path, volume in volumes.items()
         if volume is None
     ]
-    return found + _no_room(step, [volume for volume in volumes.values() if volume])
+    known = [volume for volume in volumes.values() if volume]
+    return [*found, *_no_room(step, known), *_full_pool(step, known, host)]
 
 
 def _no_room(step: Step[Options], volumes: list[Volume]) -> list[Complaint]:
@@ -102,12 +107,42 @@ def _no_room(step: Step[Options], volumes: list[Volume]) -> list[Complaint]:
     return found
 
 
+def _full_pool(step: Step[Options], volumes: list[Volume], host: Host) -> list[Complaint]:
+    """A thin pool that fills up stops all its guests, so it needs as much room as a thick snapshot would."""
+    found = []
+    for volume in [volume for volume in volumes if volume.pool_lv]:
+        pool = f"{volume.vg_name}/{volume.pool_lv}"
+        fields = ("--options", "lv_size,data_percent,metadata_percent")
+        report = host.ask("lvs", "--noheadings", "--units", "b", "--nosuffix", *fields, pool).out.split()
+        size, data, metadata = (float(value) for value in report)
+        free, needed = size * (1 - data / 100), volume.room(step.options.size)
+        if needed > free or metadata > FULL_METADATA:
+            found.append(
+                Complaint(
+                    f"The thin pool {pool} has {human_bytes(free)} free and its metadata are {metadata:.0f}% full; the "
+                    f"snapshot of {volume.name} may need {human_bytes(needed)}. Extend the pool, or set 'size'.",
+                    ExitCode.SNAPSHOT,
+                )
+            )
+    return found
+
+
 def _volume(path: str, host: Host) -> Volume | None:
-    """Ask LVM about a volume; ``None`` if it knows none there."""
-    answer = host.ask(
-        "lvs", "--reportformat", "json", "--units", "b", "--nosuffix", "--options", FIELDS, path, ok=(0, 5)
-    )
-    listed = json.loads(answer.out)["report"][0].get("lv", []) if answer.out.strip() else []
+    """Ask LVM about an origin; ``None`` if it knows no volume of that path."""
+    return _first(host.ask("lvs", *REPORT, path, ok=(0, 5)).out)
+
+
+def _find(volume: str, host: Host) -> Volume | None:
+    """Look for ``VG/LV`` among its group's volumes; ``None`` if it is not there.
+
+    Asked for by name, «not there» and «the group cannot be read now» would be the same exit code.
+    """
+    group, _, name = volume.partition("/")
+    return _first(host.ask("lvs", *REPORT, "--select", f"lv_name={name}", group).out)
+
+
+def _first(report: str) -> Volume | None:
+    listed = json.loads(report)["report"][0].get("lv", []) if report.strip() else []
     return msgspec.convert(listed[0], Volume, strict=False) if len(listed) == 1 else None
 
 
@@ -130,7 +165,7 @@ def _known(path: str, host: Host) -> Volume:
 
 
 def _snapshot_of(origin: Volume, disk: Device, step: Step[Options], hold: Hold, host: Host) -> Device:
-    name = f"hs_{step.run.id}_{step.guest[:32]}_{disk.name}"
+    name = f"hs_{step.run.id}_{safe_name(step.guest)}_{disk.name}"
     tag = f"{TAG}_{step.run.id}"
     snapshot = f"{origin.vg_name}/{name}"
     hold.promise(
@@ -145,19 +180,11 @@ def _snapshot_of(origin: Volume, disk: Device, step: Step[Options], hold: Hold, 
         if origin.pool_lv
         else ["--size", f"{origin.room(step.options.size)}b"]
     )
-    host.run(
-        "lvcreate",
-        "--yes",
-        "--snapshot",
-        *kind,
-        "--name",
-        name,
-        "--addtag",
-        TAG,
-        "--addtag",
-        tag,
-        origin.name,
-    )
+    with lvm_mend.awake_after(host, origin.name, snapshot):
+        host.run(
+            *("lvcreate", "--yes", "--snapshot", *kind, "--name", name),
+            *("--addtag", TAG, "--addtag", tag, origin.name),
+        )
     path = f"/dev/{snapshot}"
     return msgspec.structs.replace(disk, path=path, store=path)
 
@@ -165,7 +192,7 @@ def _snapshot_of(origin: Volume, disk: Device, step: Step[Options], hold: Hold, 
 @hookimpl
 def holdstill_still(facts: Facts, host: Host) -> None:
     """Refuse a backup whose snapshot overflowed: it read garbage from then on."""
-    volume = _volume(str(facts["volume"]), host)
+    volume = _find(str(facts["volume"]), host)
     if volume is None:
         raise BackupError(f"the snapshot {facts['volume']} is gone")
     if volume.lv_snapshot_invalid not in {"", "unknown"}:
@@ -176,14 +203,15 @@ def holdstill_still(facts: Facts, host: Host) -> None:
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Wake the origin, remove the snapshot if there is a volume of that name with our tag, and sweep up."""
     snapshot, origin = str(facts["volume"]), str(facts["origin"])
+    volume = _find(snapshot, host)  # first: it waits for an LVM command that is at work on the group
     lvm_mend.wake(host, origin, snapshot)
-    volume = _volume(snapshot, host)
     if volume is not None:
-        _remove(volume, str(facts["tag"]), host)
+        _remove(volume, str(facts["tag"]), origin, host)
     lvm_mend.sweep(host, origin, snapshot)
 
 
-def _remove(volume: Volume, tag: str, host: Host) -> None:
+def _remove(volume: Volume, tag: str, origin: str, host: Host) -> None:
     if tag not in volume.lv_tags.split(","):
         raise UnavailableError(f"{volume.name} does not bear the tag {tag}, so it is not removed")
-    host.run("lvremove", "--yes", volume.name)
+    with lvm_mend.awake_after(host, origin, volume.name):
+        host.run("lvremove", "--yes", volume.name)

@@ -8,11 +8,16 @@ half-made table would give the guest an I/O error.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import msgspec
 
 from holdstill.plugin import Host
 
 FIELDS = "name,suspended,tables_loaded"
+A_MOMENT = 1.0
+"Seconds: longer than LVM keeps a volume suspended."
 
 
 class Map(msgspec.Struct, frozen=True):
@@ -22,14 +27,32 @@ class Map(msgspec.Struct, frozen=True):
     two_tables: bool
 
 
+@contextmanager
+def awake_after(host: Host, origin: str, snapshot: str) -> Iterator[None]:
+    """Run an LVM command inside; if it does not end well, wake the origin at once, before anything else."""
+    try:
+        yield
+    except BaseException:
+        wake(host, origin, snapshot)
+        raise
+
+
 def wake(host: Host, origin: str, snapshot: str) -> None:
-    """Resume what is suspended of an origin and its snapshot (``VG/LV`` each). Nothing to do is the rule."""
+    """Resume what is suspended of an origin and its snapshot (``VG/LV`` each). Nothing to do is the rule.
+
+    A healthy LVM command of somebody else's suspends them for a moment, too: only what is the same after a pause
+    was left behind.
+    """
+    names = (f"{_mapped(origin)}-real", f"{_mapped(snapshot)}-cow", _mapped(origin), _mapped(snapshot))
+    asleep = {name: found for name, found in _maps(host).items() if name in names and found != AWAKE}
+    if not asleep:
+        return
+    host.pause(A_MOMENT)
     maps = _maps(host)
-    for name in (f"{_mapped(origin)}-real", f"{_mapped(snapshot)}-cow", _mapped(origin), _mapped(snapshot)):
-        found = maps.get(name)
-        if found and found.two_tables:
+    for name in [name for name in names if name in asleep and maps.get(name) == asleep[name]]:
+        if asleep[name].two_tables:
             host.run("dmsetup", "clear", name)
-        if found and found.suspended:
+        if asleep[name].suspended:
             host.run("dmsetup", "resume", name)
 
 
@@ -46,10 +69,11 @@ def sweep(host: Host, origin: str, snapshot: str) -> None:
 def _has_snapshots(host: Host, origin: str) -> bool:
     """Whether LVM knows other snapshots of the origin: then its ``-real`` map is theirs."""
     group, _, name = origin.partition("/")
-    answer = host.ask(
-        "lvs", "--noheadings", "--options", "lv_name", "--select", f"origin={name}", group, ok=(0, 5)
-    )
+    answer = host.ask("lvs", "--noheadings", "--options", "lv_name", "--select", f"origin={name}", group)
     return bool(answer.out.strip())
+
+
+AWAKE = Map(suspended=False, two_tables=False)
 
 
 def _maps(host: Host) -> dict[str, Map]:

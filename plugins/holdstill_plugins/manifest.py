@@ -132,7 +132,7 @@ MEMBER_TYPES = {
 
 def _members(stream: IO[bytes], meter: _Meter) -> Iterator[dict[str, Any]]:
     """Give the entries that an archive would have in a manifest."""
-    files: dict[str, dict[str, Any]] = {}
+    seen: dict[str, dict[str, Any]] = {}  # a hard link has the content of what it names, which came before
     with tarfile.open(fileobj=stream, mode="r|", errors="surrogateescape") as tar:
         for member in tar:
             path = member.name.removeprefix("./")
@@ -140,13 +140,12 @@ def _members(stream: IO[bytes], meter: _Meter) -> Iterator[dict[str, Any]]:
             if member.issym():
                 entry["target"] = member.linkname
             elif member.islnk():
-                entry |= {key: files[member.linkname.removeprefix("./")][key] for key in ("size", "sha256")}
+                entry = {**seen[member.linkname.removeprefix("./")], "path": path}
             elif entry["type"] == "file":
                 file = tar.extractfile(member)
                 assert file
                 entry |= {"size": member.size, "sha256": _digest(file, meter)}
-            if entry["type"] == "file":
-                files[path] = entry
+            seen[path] = entry
             tar.members = []  # type: ignore[attr-defined] # tarfile would keep every member that it has seen
             if path != ".":
                 yield entry

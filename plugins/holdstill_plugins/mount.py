@@ -23,23 +23,29 @@ from holdstill.plugin import (
     Tree,
     hookimpl,
     missing_tools,
+    printable,
 )
 from holdstill_plugins import mounts
 from holdstill_plugins.fstab import Entry, plain_point, read_fstab
 
 OPTIONS = "ro,nosuid,nodev,noexec,nosymfollow"
-MORE_OPTIONS = {"xfs": ",nouuid"}
-"XFS refuses a file system whose UUID is mounted already, which its origin may be."
+NO_PANIC = ",errors=remount-ro"
+MORE_OPTIONS = {"xfs": ",nouuid", "ext2": NO_PANIC, "ext3": NO_PANIC, "ext4": NO_PANIC}
+"""XFS refuses a file system whose UUID is mounted already, which its origin may be. What ext does on an error is
+written on the guest's disk, and may be to panic: the host's kernel, at the first error of an overflowed snapshot.
+"""
 FILE_SYSTEMS = {"btrfs", "ext2", "ext3", "ext4", "vfat", "xfs"}
 
 
-class Options(msgspec.Struct, frozen=True, kw_only=True):
+class Options(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     """What is mounted where."""
 
     root: str = ""
     "The source with the guest's root, by name (``disk1p1``, ``vg0/root``); found out if not given."
     beneath: dict[str, str] | None = None
     "What else is mounted, ``MOUNT POINT: SOURCE``; as the guest's own fstab says if not given."
+    leave_out: list[str] = []
+    "Sources by name, and mount points, that are not to be backed up; all others must be found and mounted."
 
 
 @hookimpl
@@ -84,7 +90,21 @@ def holdstill_open(step: Step[Options], sources: Sources, hold: Hold, host: Host
             _mount(device, f"{tree}{point}", place, hold, host)
         mounted.add(device.name)
     rest = tuple(source for source in sources if isinstance(source, Tree) or source.name not in mounted)
+    _nothing_forgotten(step, rest)
     return (*rest, Tree(guest=step.guest, path=tree))
+
+
+def _nothing_forgotten(step: Step[Options], rest: Sources) -> None:
+    """Refuse to leave out a file system that nobody named: a backup without /home must not look like one."""
+    if step.options.beneath is not None:
+        return  # what is wanted was said
+    left = [source for source in rest if isinstance(source, Device) and source.content not in {"", "swap"}]
+    if forgotten := [source for source in left if source.name not in step.options.leave_out]:
+        names = ", ".join(printable(f"{source.name} ({source.content})") for source in forgotten)
+        raise GuestUnusableError(
+            f"On guest {step.guest}'s disks there is what would not be backed up: {names}. Its fstab does not mount "
+            "it, or 'mount' cannot. Say where it belongs with 'beneath', or name it in 'leave-out'."
+        )
 
 
 def _named_root(step: Step[Options], candidates: dict[str, Device]) -> Device | None:
@@ -127,12 +147,29 @@ def _beneath(
 ) -> list[tuple[str, Device]]:
     """Give what is mounted beneath the root, outer mount points first."""
     given = step.options.beneath
-    if given is None:
-        entries = read_fstab(host.read_beneath(tree, "/etc/fstab") or "")
-        found = [(entry.point, device) for entry in entries if (device := _meant(entry, candidates))]
-    else:
+    if given is not None:
         found = [(point, _named(step, source, candidates)) for point, source in given.items()]
-    return sorted(found, key=lambda pair: pair[0].count("/"))
+        return sorted(found, key=lambda pair: pair[0].count("/"))
+    return [
+        (entry.point, _meant(step, entry, candidates))
+        for entry in _entries(step, tree, host)
+        if entry.point != "/" and entry.point not in step.options.leave_out
+    ]
+
+
+def _entries(step: Step[Options], tree: str, host: Host) -> tuple[Entry, ...]:
+    try:
+        entries = read_fstab(host.read_beneath(tree, "/etc/fstab") or "")
+    except (GuestUnusableError, ValueError) as error:
+        raise GuestUnusableError(
+            f"Guest {step.guest}'s /etc/fstab is not read ({error}); say with 'beneath' what is mounted where."
+        ) from None
+    if any(entry.subvolume for entry in entries):
+        raise GuestUnusableError(
+            f"Guest {step.guest} mounts subvolumes of a btrfs, which 'mount' cannot tell apart; set 'beneath', for "
+            "example to {} for the whole of the root's file system."
+        )
+    return entries
 
 
 def _named(step: Step[Options], source: str, candidates: dict[str, Device]) -> Device:
@@ -144,12 +181,21 @@ def _named(step: Step[Options], source: str, candidates: dict[str, Device]) -> D
     )
 
 
-def _meant(entry: Entry, candidates: dict[str, Device]) -> Device | None:
-    """Give the source that a line of the guest's fstab means; ``None`` if it is none of its disks'."""
-    for device in candidates.values():
-        if entry.source in device.aliases or entry.disk_name == device.name:
-            return device
-    return None
+def _meant(step: Step[Options], entry: Entry, candidates: dict[str, Device]) -> Device:
+    """Give the source that a line of the guest's fstab means: one, and one of its disks'."""
+    found = [
+        device
+        for device in candidates.values()
+        if entry.source in device.aliases or entry.disk_name == device.name
+    ]
+    if len(found) == 1:
+        return found[0]
+    why = "fits several file systems" if found else "fits no file system"
+    known = ", ".join(candidates) or "none"
+    raise GuestUnusableError(
+        f"Guest {step.guest}'s fstab mounts {printable(entry.source)} at {entry.point}, which {why} on its disks "
+        f"({known}). Say with 'beneath' what is mounted where, or name {entry.point} in 'leave-out'."
+    )
 
 
 def _mount(device: Device, at: str, place: str, hold: Hold, host: Host) -> Promised:

@@ -25,6 +25,8 @@ class Partition(msgspec.Struct, frozen=True):
     "Bytes."
     uuid: str = ""
     "As a guest's fstab may name it: ``PARTUUID=…``."
+    label: str = ""
+    "The same: ``PARTLABEL=…``."
 
 
 def read_table(host: Host, disk: Device) -> tuple[Partition, ...]:
@@ -53,6 +55,7 @@ def _partition(entry: dict[str, Any], sector: int, position: int) -> Partition:
         start=int(entry["start"]) * sector,
         size=int(entry["size"]) * sector,
         uuid=str(entry.get("uuid", "")).lower(),
+        label=str(entry.get("name", "")),
     )
 
 
@@ -74,7 +77,8 @@ def _check(disk: Device, partitions: tuple[Partition, ...]) -> None:
 
 def partition_device(disk: Device, partition: Partition, *, path: str, content: str, **more: Any) -> Device:
     """Give a partition, readable at ``path``, as a device."""
-    aliases = (*more.pop("aliases", ()), *([f"PARTUUID={partition.uuid}"] if partition.uuid else []))
+    names = {"PARTUUID": partition.uuid, "PARTLABEL": partition.label}
+    aliases = (*more.pop("aliases", ()), *(f"{key}={value}" for key, value in names.items() if value))
     return Device(
         name=f"{disk.name}p{partition.number}",
         path=path,

@@ -1,6 +1,7 @@
 """``tar``: a compressed archive of each guest by GNU tar, with a manifest to verify it against.
 
-Both are written beside their names, synced, and renamed when whole: an archive that is there is complete.
+Both are written beside their names, synced, and renamed when whole: an archive that is there is complete. One of a
+run that failed after that (its snapshot overflowed, its verification found a fault) is renamed to ``….failed``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -25,7 +26,9 @@ from holdstill.plugin import (
     Hold,
     Host,
     NodeKind,
+    Outcome,
     Progress,
+    Run,
     Step,
     VerifyError,
     hookimpl,
@@ -185,6 +188,20 @@ def _list(backup: Facts, key: str) -> list[str]:
     if not isinstance(value, list):
         raise VerifyError("This job's backup made no archive; 'tar' verifies what 'tar' made.")
     return value
+
+
+@hookimpl
+def holdstill_finished(run: Run, outcome: Outcome) -> None:
+    """Take the good name from archives of a run that went wrong after they were written."""
+    backup = run.job.backup
+    if outcome.failures and backup and isinstance(backup.options, Options):
+        for archive in [str(path) for path in _made(outcome.backup)]:
+            run.host.run("mv", "--no-target-directory", archive, f"{archive}.failed")
+
+
+def _made(backup: Mapping[str, object]) -> list[object]:
+    archives = backup.get("archives", [])
+    return archives if isinstance(archives, list) else []
 
 
 @hookimpl

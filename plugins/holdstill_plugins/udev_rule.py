@@ -14,7 +14,8 @@ RUNNING = "/run/udev/control"
 
 def missing_rule(host: Host) -> list[Complaint]:
     """Complain if udev runs and would activate a guest's volume group from what we attach."""
-    if not host.look(RUNNING) or any(host.look(f"{folder}/{NAME}") for folder in FOLDERS):
+    installed = [path for folder in FOLDERS if host.look(path := f"{folder}/{NAME}")]
+    if not host.look(RUNNING) or (installed and host.read(installed[0]) == RULE.read_text()):
         return []
     return [
         Complaint(

@@ -24,16 +24,42 @@ SHAPES = [
 @pytest.mark.parametrize(("layout", "lvm"), SHAPES)
 def test_the_archive_has_what_was_on_the_disk(site, new_disk, host_state, trees, layout, lvm):
     disk = new_disk(layout=layout, lvm=lvm)
-    site.back_up(disk.path)
+    with_boot = (layout, lvm) != ("bare", False)
+    site.back_up(
+        disk.path, open=f"[partitions, guest-lv, mount: {{leave-out: {[] if with_boot else ['/boot']}}}]"
+    )
     before = host_state()
     done = site.call("run", "nightly", "--json")
     assert done.returncode == 0, done.stderr
     restored = restore(site)
-    with_boot = (layout, lvm) != ("bare", False)
     assert listing(restored, "boot") == (listing(trees / "boot") if with_boot else [])
     assert without_boot(listing(restored)) == without_boot(listing(trees / "root"))
     assert host_state() == before
     assert site.held() == []
+
+
+def test_what_would_be_left_out_of_the_backup_is_refused(site, new_disk, host_state):
+    disk = new_disk(layout="mbr2048", lvm=False)
+    site.back_up(disk.path, open="[partitions, mount: {leave-out: [/boot]}]")
+    before = host_state()
+    done = site.call("run", "nightly")
+    assert done.returncode == 65
+    assert "would not be backed up: disk1p1 (ext3)" in done.stderr
+    assert host_state() == before
+    site.back_up(disk.path, open="[partitions, mount: {leave-out: [/boot, disk1p1]}]")
+    assert site.call("run", "nightly").returncode == 0
+
+
+def test_a_fault_that_a_guest_says_should_panic_the_machine_only_makes_it_read_only(site, new_disk):
+    disk = new_disk(layout="bare", lvm=False)
+    subprocess.run(["tune2fs", "-e", "panic", disk.path], check=True, capture_output=True)
+    site.back_up(disk.path, open="[partitions, mount: {beneath: {}}]")
+    assert site.call("pre", "nightly").returncode == 0
+    tree = str(site.trees / "nightly" / "web")
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    [line] = [line for line in lines if line.split(" ")[4] == tree]
+    assert site.call("post", "nightly").returncode == 0
+    assert "errors=panic" not in line
 
 
 def test_a_busy_guest_on_a_file_system_that_clones_is_held_at_one_moment(

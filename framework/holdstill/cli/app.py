@@ -106,8 +106,12 @@ def call(arguments: Sequence[str]) -> int:
         code = _complain(error)
     except HoldstillError as error:
         code = fail(str(error), error.code)
-    except (BrokenPipeError, SystemExit):  # click, when the reader of its help is gone
+    except BrokenPipeError:
         code = ExitCode.OK
+    except SystemExit as error:  # what click makes of a reader of its help that is gone, or a defect
+        code = (
+            ExitCode.OK if {"-h", "--help"} & set(arguments) else _defect(RuntimeError(f"exit {error.code}"))
+        )
     except Exception as error:
         code = _defect(error)
     return code or 0

@@ -38,8 +38,14 @@ def log_options(function: F) -> F:
     )(function)
 
 
+RUN_SESSION = "run"
+"A run has a session of its own: it must never let go of what a caller of «pre» still reads."
+
+
 def _text(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
     """Take a caller's word as it came, but as text: bytes that are none are escaped."""
+    if value == RUN_SESSION:
+        raise click.BadParameter(f"{value!r} is the session of «holdstill run»; choose another key.")
     return value.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 

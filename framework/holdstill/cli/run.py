@@ -6,15 +6,12 @@ import click
 
 from holdstill import log
 from holdstill.cli.app import fail
-from holdstill.cli.common import json_option, log_options, result, site
+from holdstill.cli.common import RUN_SESSION, json_option, log_options, result, site
 from holdstill.cli.output import print_json, tell
 from holdstill.places import Places
 from holdstill.run.conduct import run_job
 from holdstill.run.outcome import Outcome
 from holdstill.run.start import new_info
-
-SESSION = "run"
-"A run has a session of its own: it must never let go of what a caller of «pre» still reads."
 
 
 @click.command("run")
@@ -25,7 +22,7 @@ SESSION = "run"
 def command(places: Places, job: str, log_to: str, verbose: bool, as_json: bool) -> int:
     """Do a whole JOB: hold its guests still, open them, back them up, let go, and verify."""
     here = site(places, log_to=log_to, verbose=verbose)
-    outcome = run_job(here, new_info(here, job, SESSION))
+    outcome = run_job(here, new_info(here, job, RUN_SESSION))
     if as_json:
         print_json(result(outcome))
     if not outcome.ok:

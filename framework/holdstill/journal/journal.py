@@ -73,7 +73,8 @@ class Journal:
             return None
         story = tell(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
         journal = cls(path, descriptor, story)
-        journal._cut_torn_tail()
+        if not story.damage:
+            journal._cut_torn_tail()
         journal._end_lease()
         return journal
 
@@ -109,7 +110,8 @@ class Journal:
     def undone(self, promise: Promised) -> None:
         """Note that a promise is kept. A full disk must not stop letting go, so this may go unwritten."""
         with self._writing:
-            del self._open[promise.number]
+            if self._open.pop(promise.number, None) is None:
+                return
             with suppress(StorageError):
                 self._append(Undone(number=promise.number))
 

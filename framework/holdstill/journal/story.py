@@ -49,7 +49,7 @@ def tell(content: bytes) -> Story:
         undone=frozenset(record.number for record in records if isinstance(record, Undone)),
         handed_over=next((record for record in reversed(records) if isinstance(record, HandedOver)), None),
         whole=sum(len(line) + 1 for line in lines[: len(records)]),
-        damage=_damage(records, header),
+        damage=_damage(records, header) if records or not lines else "nothing in it can be read",
     )
 
 

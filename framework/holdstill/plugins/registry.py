@@ -122,6 +122,16 @@ class Registry:
         """Call a phase hook of every plugin."""
         _guarded("a plugin", hook, self._caller(hook), arguments)
 
+    def tell(self, hook: str, **arguments: Any) -> list[HoldstillError]:
+        """Call a hook of every plugin that has it, each by itself: one that raises silences none of the others."""
+        failed = []
+        for name in [found.name for found in self.found if self.implements(found.name, hook)]:
+            try:
+                self.call(name, hook, **arguments)
+            except HoldstillError as error:
+                failed.append(error)
+        return failed
+
     def _caller(self, hook: str) -> pluggy.HookCaller:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         return caller

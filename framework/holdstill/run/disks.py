@@ -54,7 +54,14 @@ def mounted_read_write(host: Host, path: str, kind: NodeKind) -> str:
 def _writable_mounts(host: Host) -> dict[str, str]:
     """Device number to mount point (proc_pid_mountinfo(5): field 3, 5 and 6)."""
     lines = (line.split() for line in host.read("/proc/self/mountinfo").split("\n") if line)
-    return {fields[2]: fields[4] for fields in lines if "rw" in fields[5].split(",")}
+    found: dict[str, str] = {}
+    for fields in [fields for fields in lines if "rw" in fields[5].split(",")]:
+        found[fields[2]] = fields[4]
+        source = fields[fields.index("-", 6) + 2]
+        node = host.look(source) if source.startswith("/dev/") else None
+        if node:  # btrfs has a device number of its own making
+            found[node.number] = fields[4]
+    return found
 
 
 def _loops_on(host: Host, path: str) -> list[str]:

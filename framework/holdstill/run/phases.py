@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -9,8 +10,9 @@ import structlog
 
 from holdstill.errors import ExitCode, HoldstillError, PluginBugError, RunInterrupted
 from holdstill.journal.journal import Journal
+from holdstill.run.orphans import commands_left
 from holdstill.run.outcome import Failure, Outcome
-from holdstill.run.release import let_go, still_held_well
+from holdstill.run.release import keep_all, let_go, still_held_well
 from holdstill.run.run import Run
 
 log = structlog.get_logger()
@@ -40,14 +42,18 @@ def attempt(run: Run, name: str, part: Callable[[], None]) -> bool:
     return not run.outcome.failures
 
 
-def release(run: Run, *, in_use: bool) -> None:
+def release(run: Run, *, in_use: bool, session: int = 0) -> None:
     """Let go in peace, whatever a plugin that takes part in the phase does.
 
-    ``in_use`` says that somebody read what was held until now: then it must have held to the end.
+    ``in_use`` says that somebody read what was held until now: then it must have held to the end. Otherwise
+    something went wrong, and a command of the run's may still be at work, in ``session`` or in our own.
     """
     with run.interruption.shield():
         if in_use:
             attempt(run, "release", lambda: still_held_well(run))
+        elif left := commands_left(run, session or os.getsid(0)):
+            keep_all(run, f"a command of the run is still at work (pid {left[0]})")
+            return
         phase(run, "release")
         if run.journal.open_promises and not run.outcome.still_held:
             let_go(run)
@@ -60,8 +66,6 @@ def end(run: Run) -> Outcome:
             run.journal.leave()
         else:
             run.journal.close()
-    try:
-        run.plugins.phase("holdstill_finished", run=run, outcome=run.outcome)
-    except HoldstillError:
-        log.exception("a plugin failed when it heard of the end")
+    for error in run.plugins.tell("holdstill_finished", run=run, outcome=run.outcome):
+        log.error("a plugin failed when it heard of the end", why=str(error), exc_info=error)
     return run.outcome

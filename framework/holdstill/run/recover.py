@@ -20,9 +20,6 @@ log = structlog.get_logger()
 PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 "How long we wait for another process that is finishing a hold which is in our way."
 
-COMMAND_PAUSES = (0.02, 0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
-"The same for a command that a dead run left running; a backup that goes on will be found by what it keeps open."
-
 
 def recover(site: Site) -> list[Outcome]:
     """Finish every abandoned hold of this host. Holds that live, or wait for their ``post``, are not touched."""
@@ -38,7 +35,15 @@ def post(site: Site, job: str, session: str) -> list[Outcome]:
         if not any(held.state is State.LIVING and _is_of(held, job, session) for held in _holds(site)):
             break
         site.host.pause(pause)
-    return _finish_all(site, lambda held: _is_of(held, job, session))
+    outcomes = _finish_all(site, lambda held: _is_of(held, job, session), asked=True)
+    living = [held for held in _holds(site) if held.state is State.LIVING and _is_of(held, job, session)]
+    return [*outcomes, *map(_still_at_work, living)]
+
+
+def _still_at_work(held: Held) -> Outcome:
+    why = f"Another process still works on run {held.run}; «holdstill held» tells, and «post» can be called again."
+    failure = Failure(phase="release", sentence=why, code=ExitCode.UNAVAILABLE)
+    return Outcome(run=held.run, job="", session="", failures=[failure])
 
 
 def clear_the_way(site: Site, info: RunInfo) -> None:
@@ -94,9 +99,13 @@ def _is_of(held: Held, job: str, session: str) -> bool:
 
 
 def _finish_all(
-    site: Site, wanted: Callable[[Held], bool], *, patience: float | None = None
+    site: Site, wanted: Callable[[Held], bool], *, patience: float | None = None, asked: bool = False
 ) -> list[Outcome]:
-    """Finish every hold that is wanted and nobody's; ``patience`` in seconds, for each, if not the run's own."""
+    """Finish every hold that is wanted and nobody's.
+
+    ``patience`` is in seconds, for each, if not the run's own. ``asked`` for by the caller of ``pre``, a hold must
+    have lasted until now, whatever its lease and the host's boots.
+    """
     outcomes = []
     for held in _holds(site):
         if not wanted(held) or held.state is State.LIVING:
@@ -105,7 +114,7 @@ def _finish_all(
             outcomes.append(_left_alone(held))
         elif journal := Journal.take(held.path):
             run = run_of(site, _info(journal), journal, release_within=patience)
-            outcomes.append(_finish(run, journal, in_use=held.state is State.HANDED_OVER))
+            outcomes.append(_finish(run, journal, in_use=asked and held.story.handed_over is not None))
     return outcomes
 
 
@@ -122,21 +131,10 @@ def _finish(run: Run, journal: Journal, *, in_use: bool) -> Outcome:
     with structlog.contextvars.bound_contextvars(job=run.info.job, run=run.info.id):
         if journal.story.damage:
             attempt(run, "release", lambda: _set_aside(journal))
-        if not in_use:
-            _outlive_commands(run, journal)
-        release(run, in_use=in_use)
+        release(
+            run, in_use=in_use, session=journal.story.header.process_session if journal.story.header else 0
+        )
         return end(run)
-
-
-def _outlive_commands(run: Run, journal: Journal) -> None:
-    """Wait for commands that a killed run left running: what they do must be there before it is looked for."""
-    session = journal.story.header.process_session if journal.story.header else 0
-    for pause in COMMAND_PAUSES:
-        if not (left := run.host.still_running(run.info.id, session)):
-            return
-        log.info("waiting for a command that outlived its run", pids=left)
-        run.host.pause(pause)
-    log.warning("not waiting any longer for commands of a dead run")
 
 
 def _set_aside(journal: Journal) -> None:

@@ -44,6 +44,13 @@ def let_go(run: Run) -> None:
         log.error("still held", what=held.what, why=held.why, by_hand=held.by_hand)
 
 
+def keep_all(run: Run, why: str) -> None:
+    """Undo nothing now: what is still being done would be looked for too early, and never be undone."""
+    promises = reversed(run.journal.open_promises)
+    run.outcome.still_held = [Held(what=one.what, by_hand=one.by_hand, why=why) for one in promises]
+    log.error("nothing is let go of", why=why)
+
+
 def _may_succeed_later(run: Run) -> bool:
     """A promise whose plugin is not there will not be kept by trying again."""
     return any(

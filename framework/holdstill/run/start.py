@@ -44,10 +44,10 @@ def registry(places: Places, extra: tuple[Found, ...] = ()) -> Registry:
 
 
 def new_info(site: Site, job: str, session: str = "default") -> RunInfo:
-    """Name a new run: its time in UTC, for people, and four random digits, for two in one second."""
+    """Name a new run: its time in UTC, for people, and eight random digits, for two in one second."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(site.clock()))
     return RunInfo(
-        id=f"{stamp}{secrets.token_hex(2)}", job=job, session=session, trees=str(site.places.trees / job)
+        id=f"{stamp}{secrets.token_hex(4)}", job=job, session=session, trees=str(site.places.trees / job)
     )
 
 

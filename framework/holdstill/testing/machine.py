@@ -50,6 +50,10 @@ class Volume:
     pool: str = ""
     invalid: bool = False
 
+    def pool_of(self, name: str) -> str:
+        """``VG/POOL`` of the thin volume ``VG/LV``; empty for a thick one."""
+        return f"{name.partition('/')[0]}/{self.pool}" if self.pool else ""
+
 
 @dataclass
 class Map:

@@ -290,6 +290,29 @@ def test_closed_streams_change_nothing(place, closing):
     assert sorted(path.name for path in place.state.rglob("*") if path.is_file()) == ["nightly.lock"]
 
 
+def test_what_a_plugin_prints_on_closed_streams_goes_into_none_of_our_files(place):
+    place.plugin("loud", LOUD)
+    argv = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *place.command, "pre", "nightly"]
+    assert place.shell(argv).code == 0
+    written = [path.read_text() for path in place.state.rglob("*") if path.is_file()]
+    assert len(written) == 2
+    assert not any("loud" in text for text in written)
+    assert place.run("post", "nightly").silent
+    assert place.left() == []
+
+
+LOUD = """
+import os
+from holdstill.plugin import hookimpl
+
+@hookimpl(wrapper=True)
+def holdstill_open():
+    for descriptor in (0, 1, 2):
+        os.write(descriptor, b"loud")
+    return (yield)
+"""
+
+
 @pytest.mark.parametrize("closing", [">&-", "2>&-", ">&- 2>&-"])
 def test_closed_streams_do_not_change_how_a_failure_ends(place, closing):
     place.disk.unlink()

@@ -38,7 +38,7 @@ def test_a_backup_is_told_what_it_is_of(place, backup):
         str(place.tree),
         "",
     )
-    assert re.fullmatch(r"\d{8}T\d{6}Z[0-9a-f]{4}", told["HOLDSTILL_RUN"])
+    assert re.fullmatch(r"\d{8}T\d{6}Z[0-9a-f]{8}", told["HOLDSTILL_RUN"])
 
 
 def test_a_plugin_is_listed_with_its_roles_and_its_file(place):

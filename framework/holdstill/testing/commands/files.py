@@ -67,6 +67,11 @@ def _mv(machine: Machine, arguments: list[str]) -> str:
     return ""
 
 
+def _du(machine: Machine, arguments: list[str]) -> str:
+    [path] = Arguments(arguments, valued=["--block-size"]).words
+    return f"{_inside(machine, path).stat().st_size}\t{path}\n"
+
+
 def _head(machine: Machine, arguments: list[str]) -> str:
     given = Arguments(arguments, valued=["--bytes"])
     with _inside(machine, given.words[0]).open(errors="replace") as file:
@@ -85,6 +90,7 @@ COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "rm": _rm,
     "mkdir": _mkdir,
     "rmdir": _rmdir,
+    "du": _du,
     "head": _head,
     "mv": _mv,
     "sync": _sync,

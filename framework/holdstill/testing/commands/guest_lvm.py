@@ -76,7 +76,7 @@ def _vgimportclone(machine: Machine, arguments: list[str]) -> str:
 
 
 def _vgchange(machine: Machine, arguments: list[str]) -> str:
-    given = Arguments(arguments, valued=["--activate", *LISTED])
+    given = Arguments(arguments, valued=["--activate", "--poll", *LISTED], flags=["--ignoremonitoring"])
     [name] = given.words
     if name not in machine.kernel.imported:
         raise Refused(5, f'Volume group "{name}" not found')

@@ -19,13 +19,23 @@ def _lvs(machine: Machine, arguments: list[str]) -> str:
     from holdstill.testing.commands.guest_lvm import list_imported
 
     given = Arguments(arguments, valued=REPORT, flags=["--nosuffix", "--noheadings"])
-    if "--select" in given:
+    if given.get("--select").startswith("origin="):
         return _snapshots_of(machine, given)
     name = given.words[0].removeprefix("/dev/")
     if name in machine.kernel.imported:
         return list_imported(machine, name)
-    if name not in machine.kernel.volumes:
+    if "--select" in given:
+        name = f"{name}/{given['--select'].removeprefix('lv_name=')}"
+    elif name in {volume.pool_of(full) for full, volume in machine.kernel.volumes.items()}:
+        return "  1073741824 50.00 10.00\n"
+    elif name not in machine.kernel.volumes:
         raise Refused(5, f'Failed to find logical volume "{name}"', json.dumps({"report": [{"lv": []}]}))
+    return json.dumps(
+        {"report": [{"lv": [_record(machine, name, given)] if name in machine.kernel.volumes else []}]}
+    )
+
+
+def _record(machine: Machine, name: str, given: Arguments) -> dict[str, str]:
     volume, (group, lv) = machine.kernel.volumes[name], name.split("/")
     record = {
         "vg_name": group,
@@ -37,7 +47,7 @@ def _lvs(machine: Machine, arguments: list[str]) -> str:
         "lv_tags": ",".join(volume.tags),
         "lv_snapshot_invalid": "snapshot invalid" if volume.invalid else "unknown" if volume.pool else "",
     }
-    return json.dumps({"report": [{"lv": [{key: record[key] for key in given["--options"].split(",")}]}]})
+    return {key: record[key] for key in given["--options"].split(",")}
 
 
 def _snapshots_of(machine: Machine, given: Arguments) -> str:

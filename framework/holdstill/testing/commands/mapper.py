@@ -36,7 +36,7 @@ def _info(machine: Machine, arguments: list[str]) -> str:
 
 def _column(machine: Machine, name: str, field: str) -> str:
     if field == "uuid":
-        return machine.kernel.maps[name].uuid
+        return machine.kernel.maps[name].uuid if name in machine.kernel.maps else f"LVM-{name}"
     return {"name": name, "suspended": _suspended(machine, name), "tables_loaded": "Live"}[field]
 
 
@@ -52,13 +52,12 @@ def _resume(machine: Machine, arguments: list[str]) -> str:
 def _create(machine: Machine, arguments: list[str]) -> str:
     from holdstill.testing.machine import Map
 
-    given = Arguments(arguments, valued=["--uuid", "--table"])
-    [name] = given.words
+    name, uuid, _, _, *table = Arguments(arguments, valued=["--concise"])["--concise"].split(",")
     if name in machine.kernel.maps:
         raise Refused(1, f"device-mapper: create ioctl on {name} failed: Device or resource busy")
-    lines = [line.split() for line in given["--table"].splitlines()]
+    lines = [line.split() for line in table]
     machine.kernel.maps[name] = Map(
-        given["--uuid"], tuple((int(line[1]) * SECTOR, line[3], int(line[4]) * SECTOR) for line in lines)
+        uuid, tuple((int(line[1]) * SECTOR, line[3], int(line[4]) * SECTOR) for line in lines)
     )
     return ""
 

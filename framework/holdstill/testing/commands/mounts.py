@@ -72,7 +72,7 @@ def _umount(machine: Machine, arguments: list[str]) -> str:
 
 def _df(machine: Machine, arguments: list[str]) -> str:
     del machine, arguments
-    return "   Used\n1000000\n"
+    return "   Size\n1000000000000\n"
 
 
 COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {"mount": _mount, "umount": _umount, "df": _df}
