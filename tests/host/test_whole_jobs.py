@@ -59,7 +59,7 @@ def test_a_fault_that_a_guest_says_should_panic_the_machine_only_makes_it_read_o
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     [line] = [line for line in lines if line.split(" ")[4] == tree]
     assert site.call("post", "nightly").returncode == 0
-    assert "errors=panic" not in line
+    assert "errors=remount-ro" in line
 
 
 def test_a_busy_guest_on_a_file_system_that_clones_is_held_at_one_moment(
