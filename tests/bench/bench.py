@@ -18,8 +18,8 @@ from holdstill.testing import classic_disk, trial_in
 
 HOLDSTILL = str(Path(sys.executable).with_name("holdstill"))
 RUNS = 25
-BESIDES = 3
-"fsyncs of a «pre» besides those for promises: the new folder, the new journal's name in it, and the handing over."
+BESIDES = 4
+"fsyncs of a first «pre» besides those for promises: two new folders, the journal's name, and the handing over."
 CONFIGURATION = """
 guests:
   web:
