@@ -34,6 +34,8 @@ MORE_OPTIONS = {"xfs": ",nouuid", "ext2": NO_PANIC, "ext3": NO_PANIC, "ext4": NO
 """XFS refuses a file system whose UUID is mounted already, which its origin may be. What ext does on an error is
 written on the guest's disk, and may be to panic: the host's kernel, at the first error of an overflowed snapshot.
 """
+OLD_INTERFACE = {"LIBMOUNT_FORCE_MOUNT2": "always"}
+"From 2.39 on libmount uses a system call that refuses a descriptor's name (/proc/self/fd/3) as a mount point."
 FILE_SYSTEMS = {"btrfs", "ext2", "ext3", "ext4", "vfat", "xfs"}
 
 
@@ -210,7 +212,8 @@ def _mount(device: Device, at: str, place: str, hold: Hold, host: Host) -> Promi
     )
     options = OPTIONS + MORE_OPTIONS.get(device.content, "")
     host.run(
-        "mount", "--no-canonicalize", "--types", device.content, "--options", options, device.path, place
+        *("mount", "--no-canonicalize", "--types", device.content, "--options", options, device.path, place),
+        env=OLD_INTERFACE,
     )
     return promised
 
