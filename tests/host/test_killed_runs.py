@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import select
 import signal
@@ -69,6 +70,18 @@ def test_recovery_waits_for_the_command_that_a_killed_run_was_at(site, new_disk,
     assert site.call("recover").returncode == 0
     assert (site.folder / "started").read_text() == "begun\nended\n"
     assert not list(site.folder.glob("*.slow"))
+    assert host_state() == before
+
+
+def test_what_a_backup_leaves_running_does_not_keep_the_guest_held(site, new_disk, host_state):
+    site.back_up(new_disk().path)
+    pid = site.folder / "pid"
+    backup = f"{{command: {{run: [sh, -c, 'sleep 60 & echo $! > {pid}; exit 1']}}}}"
+    site.config.write_text(site.config.read_text().replace(f"{{tar: {{to: {site.archives}}}}}", backup))
+    before = host_state()
+    done = site.call("run", "nightly")
+    os.kill(int(pid.read_text()), signal.SIGKILL)  # fails if it has ended: then it was waited for
+    assert done.returncode == 79
     assert host_state() == before
 
 

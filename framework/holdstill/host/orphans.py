@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-MARK = "HOLDSTILL_RUN"
+MARK = "HOLDSTILL_STARTED_FOR"
 
 
 def commands_of(run: str, session: int) -> list[int]:

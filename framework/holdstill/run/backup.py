@@ -17,6 +17,7 @@ def backup(run: Run) -> None:
     step = run.job.backup
     if step is None:
         return
+    run.host.started_for("")  # a backup that outlives us is found by what it keeps open, not waited for
     try:
         made = run.call(
             step,
@@ -29,6 +30,8 @@ def backup(run: Run) -> None:
         raise
     except HoldstillError as error:
         raise BackupError(f"The backup ({step.plugin}) failed: {error}") from error
+    finally:
+        run.host.started_for(run.info.id)
     if not isinstance(made, Mapping | None):
         raise PluginBugError(
             f"The plugin {step.plugin!r} answered holdstill_make_backup with {made!r}, not with facts."

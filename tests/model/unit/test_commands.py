@@ -148,7 +148,7 @@ def test_a_command_gets_what_its_step_adds(host):
 
 def test_a_command_knows_for_which_run_it_was_started(host):
     host.started_for("r1")
-    assert "HOLDSTILL_RUN=r1" in host.ask("env").out.splitlines()
+    assert "HOLDSTILL_STARTED_FOR=r1" in host.ask("env").out.splitlines()
 
 
 def test_a_command_inherits_no_descriptor(host, tmp_path):
