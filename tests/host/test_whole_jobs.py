@@ -189,3 +189,10 @@ def digest(path: Path) -> str:
 
 def assert_silent(done: subprocess.CompletedProcess[str]) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_archive_that_does_not_stand_its_verification_loses_its_good_name(site, new_disk):
+    site.back_up(new_disk().path)
+    site.config.write_text(site.config.read_text() + "    verify: [tar, command: {run: 'false'}]\n")
+    assert site.call("run", "nightly").returncode == 80
+    assert [path.name[-15:] for path in site.archives.rglob("*.tar*")] == [".tar.zst.failed"]

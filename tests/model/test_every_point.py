@@ -104,3 +104,30 @@ def test_an_origin_that_a_killed_lvcreate_left_suspended_is_resumed(shapes, new_
 def commands_of(trial: Trial) -> list[tuple[int, tuple[str, ...]]]:
     trial.run()
     return list(enumerate(trial.machine.commands))
+
+
+def test_nothing_is_undone_while_a_command_of_the_dead_run_is_still_at_work(shapes, new_folder, mocker):
+    trial = shapes["a logical volume"].trial(new_folder())
+    lvcreate = next(number for number, argv in commands_of(trial) if argv[0] == "lvcreate")
+    trial = shapes["a logical volume"].trial(new_folder())
+    trial.in_another_process(Trial.run, Fault(lvcreate, Kind.DIE_AFTER))
+    mocker.patch.object(trial.machine, "still_running", return_value=[4711])
+    held, state = trial.held(), trial.state()
+    [outcome] = trial.recover()
+    assert outcome.code == ExitCode.STILL_HELD
+    assert "4711" in outcome.sentence
+    assert (trial.held(), trial.state()) == (held, state)
+    mocker.stopall()
+    assert_recovered(trial, lvcreate)
+
+
+def test_an_overflow_fails_the_post_even_after_the_lease_has_ended(shapes, new_folder):
+    trial = shapes["a logical volume"].trial(new_folder())
+    assert trial.pre().ok
+    for name, volume in trial.machine.kernel.volumes.items():
+        volume.invalid = "/hs_" in name
+    trial.machine.kernel.boot += 1
+    [outcome] = trial.post()
+    assert outcome.code == ExitCode.BACKUP_FAILED
+    assert "overflowed" in outcome.sentence
+    assert not trial.held()
