@@ -40,6 +40,7 @@ TYPE_NAMES = {
     "dict[str, str]": "mapping of texts",
     "list[int]": "list of numbers",
     "list[str]": "list of texts",
+    "list[str | list[str]]": "list of texts, and of lists of texts",
     "str": "text",
 }
 
@@ -143,6 +144,8 @@ def _type(written: str, field: msgspec.structs.FieldInfo) -> str:
         return "steps" if field.name in map(str, LISTS) else "step"
     if typing.get_origin(field.type) is typing.Literal:
         return " or ".join(f"`{word}`" for word in typing.get_args(field.type))
+    if written in TYPE_NAMES:
+        return TYPE_NAMES[written]
     return " or ".join(TYPE_NAMES[part] for part in written.split(" | ") if part != "None")
 
 

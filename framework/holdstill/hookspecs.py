@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from holdstill.host import Host
     from holdstill.run.outcome import Outcome
     from holdstill.run.run import Run
-    from holdstill.words import Complaint, Device, Exposed, Hold, Progress, Sources, Step
+    from holdstill.words import Complaint, Device, Exposed, Hold, MakeSnapshots, Progress, Sources, Step
 
 hookspec = pluggy.HookspecMarker("holdstill")
 
@@ -84,11 +84,12 @@ def holdstill_options() -> type[msgspec.Struct]:
 
 
 @hookspec(firstresult=True)
-def holdstill_check(step: Step[Any], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
-    """Look whether the step can be done, and return all that is in its way.
+def holdstill_check(steps: tuple[Step[Any], ...], host: Host) -> list[Complaint]:
+    """Look whether steps can be done, and return all that is in their way.
 
-    ``disks`` are the guest's origins; none for the steps of a whole job. Use ``host.ask`` and
-    ``host.look`` only: nothing may be changed.
+    ``steps`` are all of the job's that name this plugin, so that what they need together (room for the
+    snapshots of all guests) can be looked at, and be asked for once. Use ``host.ask`` and ``host.look``
+    only: nothing may be changed.
     """
 
 
@@ -97,20 +98,30 @@ def holdstill_quiesce(step: Step[Any], host: Host) -> AbstractContextManager[Non
     """Return a context manager: inside it, the guest's application is quiet.
 
     It is entered just before the guest's snapshots are made, and left at once after. It must let go by
-    itself if this process dies: by a session that closes, or a child whose pipe closes. Leaving it is never
-    interrupted by a signal. A plan does not call this hook.
+    itself if this process dies: by a session that closes, or a :meth:`~holdstill.host.Host.companion` whose
+    pipe closes. Leaving it is never interrupted by a signal. A plan does not call this hook.
     """
 
 
 @hookspec(firstresult=True)
-def holdstill_snapshot(
-    step: Step[Any], disks: tuple[Device, ...], hold: Hold, host: Host
-) -> tuple[Device, ...]:
-    """Make snapshots of all ``disks`` of a guest, and return them as devices, in the same order.
+def holdstill_freeze(disks: tuple[Device, ...], hold: Hold, host: Host) -> AbstractContextManager[None]:
+    """Return a context manager: inside it, nothing is written to ``disks`` until their snapshots are made.
 
-    Promise before each change. The snapshots must be of one moment, or the hook must raise
-    :class:`~holdstill.plugin.SnapshotError`: a torn copy is worse than none. They must be writable (a
-    journalling file system replays its journal into them), and the origin must not change by it.
+    Called for the origins of this snapshot plugin if several disks (of one guest, or of guests that are
+    held together) must be of one moment; a plugin without this hook is given one disk a group only. It is
+    as short as the snapshots take, within the quiescing, and measured. Promise the thaw, and see to it that
+    it happens whatever becomes of this process: a guest's live disk hangs meanwhile. A plan does not call it.
+    """
+
+
+@hookspec(firstresult=True)
+def holdstill_snapshot(steps: tuple[Step[Any], ...], host: Host) -> tuple[MakeSnapshots, ...]:
+    """Look at all that is needed, and return for each step a function that makes its snapshots.
+
+    ``steps`` are all of the job's that name this plugin. The functions are called one after the other, each when its
+    guest is quiet: so they look at nothing that could be looked at before, promise, act, and return the
+    snapshots of ``step.disks`` in the same order. Promise before each change. The snapshots must be writable
+    (a journalling file system replays its journal into them), and the origin must not change by it.
     """
 
 
@@ -147,6 +158,16 @@ def holdstill_verify_backup(step: Step[Any], backup: Facts, host: Host, progress
 
 
 @hookspec(firstresult=True)
+def holdstill_tend(facts: Facts, host: Host) -> float:
+    """Look after what a promise was made for, while it is held; return after how many seconds to look again.
+
+    Called again and again from the time on when all is exposed until it is released, for every promise of
+    a plugin that has this hook: a snapshot that fills up is given more room. A failure is logged, and
+    the next look comes after a pause; what matters in the end is ``holdstill_still``.
+    """
+
+
+@hookspec(firstresult=True)
 def holdstill_still(facts: Facts, host: Host) -> None:
     """Raise :class:`~holdstill.plugin.BackupError` if what a promise was made for did not hold to the end.
 
@@ -167,6 +188,7 @@ def holdstill_undo(facts: Facts, host: Host) -> None:
 
 
 STEP_HOOKS = frozenset(
-    {"holdstill_options", "holdstill_check", "holdstill_quiesce", "holdstill_snapshot", "holdstill_open"}
-    | {"holdstill_make_backup", "holdstill_verify_backup", "holdstill_still", "holdstill_undo"}
+    {"holdstill_options", "holdstill_check", "holdstill_quiesce", "holdstill_freeze", "holdstill_snapshot"}
+    | {"holdstill_open", "holdstill_make_backup", "holdstill_verify_backup"}
+    | {"holdstill_tend", "holdstill_still", "holdstill_undo"}
 )

@@ -5,7 +5,7 @@ Sizes and offsets are in bytes throughout; times are in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Generic, Protocol, TypeAlias, TypeVar
 
@@ -28,7 +28,7 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     "What people and messages call it: ``disk1``, ``disk1p2``, ``vg0/root``."
     path: str
-    "Where it can be read; for an image that is not attached yet, the file."
+    "Where it can be read; while it is not attached, the same as ``store``."
     size: int
     "Bytes."
     kind: Kind = Kind.DISK
@@ -38,8 +38,8 @@ class Device(msgspec.Struct, frozen=True, kw_only=True):
     "Where in ``store`` they begin, in bytes."
     content: str = ""
     "What blkid(8) calls its content: ``ext4``, ``LVM2_member``, ``swap``; empty when unknown."
-    read_only: bool = False
-    "Whether nothing can be written through ``path``: then a journal cannot be replayed there."
+    attached: bool = True
+    "Whether ``path`` shows just this; otherwise it is what lies at ``start`` in ``store``, for others to attach."
     aliases: tuple[str, ...] = ()
     "What the guest's own fstab may call it: ``UUID=…``, ``LABEL=…``, ``/dev/mapper/vg0-root``."
 
@@ -114,6 +114,10 @@ class Step(msgspec.Struct, Generic[O_co], frozen=True, kw_only=True):
     run: RunInfo
     guest: str = ""
     "Empty for the steps of a whole job: its backup and its verification."
+    group: str = ""
+    "Guests of one group are held at one moment; a guest by itself is a group of its own name."
+    disks: tuple[Device, ...] = ()
+    "The guest's origins: live, only to be looked at. None for the steps of a whole job."
 
     @property
     def title(self) -> str:
@@ -154,6 +158,10 @@ class Hold(Protocol):
 
     def undone(self, promised: Promised, /) -> None:
         """Say that you have undone a change yourself: it was needed for a moment only."""
+
+
+MakeSnapshots: TypeAlias = Callable[[Hold], tuple[Device, ...]]
+"What makes the snapshots of one guest's disks, with the hold to promise to."
 
 
 class Progress(Protocol):

@@ -11,7 +11,6 @@ from holdstill.plugin import (
     BackupError,
     CommandFailedError,
     Complaint,
-    Device,
     Duration,
     Exposed,
     Facts,
@@ -58,10 +57,9 @@ def holdstill_options() -> type[Options]:
 
 
 @hookimpl
-def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
-    """Need the program."""
-    del disks
-    return missing_tools(host, *step.options.argv[:1])
+def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Complaint]:
+    """Need the programs."""
+    return missing_tools(host, *(program for step in steps for program in step.options.argv[:1]))
 
 
 @hookimpl

@@ -6,6 +6,9 @@ has no device-mapper, a loop device at its offset. The guest's volume group may 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
 from holdstill.plugin import (
     Complaint,
     Device,
@@ -24,16 +27,14 @@ from holdstill.plugin import (
 )
 from holdstill_plugins import loops
 from holdstill_plugins.guest_metadata import SECTOR, Volume, read_volumes
-from holdstill_plugins.probe import probe
+from holdstill_plugins.probe import PHYSICAL, probe
 from holdstill_plugins.udev_rule import missing_rule
-
-PHYSICAL = "LVM2_member"
 
 
 @hookimpl
-def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+def holdstill_check(steps: tuple[Step[NoOptions], ...], host: Host) -> list[Complaint]:
     """Need LVM, to read the metadata, and udev to keep its hands off."""
-    del step, disks
+    del steps
     return missing_tools(host, "lvm", "blkid", "losetup") + missing_rule(host)
 
 
@@ -45,7 +46,7 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
     )
     if not physical:
         return sources
-    volumes = read_volumes(host, physical)
+    volumes = _read(physical, hold, host)
     mapper = _has_device_mapper(host)
     opened = [
         _opened(volume, f"holdstill-{step.run.id}-{step.guest}-{number}", hold, host, mapper=mapper)
@@ -56,12 +57,31 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
     return (*rest, *opened)
 
 
+def _read(physical: tuple[Device, ...], hold: Hold, host: Host) -> tuple[Volume, ...]:
+    """Read the metadata, each physical volume being attached for just as long, and read-only."""
+    with ExitStack() as stack:
+        paths = [stack.enter_context(_readable(device, hold, host)) for device in physical]
+        return read_volumes(host, physical, paths)
+
+
+@contextmanager
+def _readable(device: Device, hold: Hold, host: Host) -> Iterator[str]:
+    """Give a path at which LVM finds a physical volume."""
+    if device.attached:
+        yield device.path
+        return
+    window = loops.Window(store=device.store, start=device.start, size=device.size, read_only=True)
+    with loops.attached(window, device.name, hold, host) as path:
+        yield path
+
+
 def _is_swap(volume: Volume, host: Host) -> bool:
     """Swap space holds nothing to back up."""
     if not volume.segments:
         return False
     first = volume.segments[0]
-    return probe(host, first.device.path, start=first.start, size=first.size).content == "swap"
+    start = first.device.start + first.start
+    return probe(host, first.device.store, start=start, size=first.size).content == "swap"
 
 
 def _has_device_mapper(host: Host) -> bool:

@@ -58,8 +58,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
         return f"/dev/{self.title}", f"/dev/mapper/{mapped}"
 
 
-def read_volumes(host: Host, physical: tuple[Device, ...]) -> tuple[Volume, ...]:
-    """Give all volumes on a guest's physical volumes.
+def read_volumes(host: Host, physical: tuple[Device, ...], paths: list[str]) -> tuple[Volume, ...]:
+    """Give all volumes on a guest's physical volumes, which LVM can read at ``paths``.
 
     Raises GuestUnusableError if a physical volume is missing, or a segment lies outside those given.
     """
@@ -68,12 +68,13 @@ def read_volumes(host: Host, physical: tuple[Device, ...]) -> tuple[Volume, ...]
     ]
     answer = host.ask(
         *("lvm", "fullreport", "--readonly", "--driverloaded", "n", "--reportformat", "json"),
-        *("--units", "s", "--nosuffix", "--devices", ",".join(device.path for device in physical), *reports),
+        *("--units", "s", "--nosuffix", "--devices", ",".join(paths), *reports),
         env={"LVM_SYSTEM_DIR": SETTINGS},
     )
+    numbers = {_number(host, path): device for path, device in zip(paths, physical, strict=True)}
     try:
         groups = json.loads(answer.out)["report"]
-        found = tuple(volume for group in groups for volume in _volumes_of(host, group, physical))
+        found = tuple(volume for group in groups for volume in _volumes_of(host, group, numbers))
     except (ValueError, LookupError, TypeError) as error:
         raise _unreadable(physical, answer, f"its report cannot be read ({error})") from None
     if not any(group.get("vg") for group in groups):
@@ -89,11 +90,11 @@ def _unreadable(physical: tuple[Device, ...], answer: Answer, why: str) -> Guest
     )
 
 
-def _volumes_of(host: Host, group: dict[str, Any], physical: tuple[Device, ...]) -> list[Volume]:
+def _volumes_of(host: Host, group: dict[str, Any], numbers: dict[str, Device]) -> list[Volume]:
     if not group.get("vg"):
         return []
     name = str(group["vg"][0]["vg_name"])
-    reader = _Reader(host, name, group, physical)
+    reader = _Reader(host, name, group, numbers)
     segments: dict[str, list[dict[str, str]]] = {}
     for segment in group["seg"]:
         if not segment["lv_name"].startswith("["):
@@ -104,10 +105,9 @@ def _volumes_of(host: Host, group: dict[str, Any], physical: tuple[Device, ...])
 class _Reader:
     """Reads the segments of one volume group."""
 
-    def __init__(self, host: Host, group: str, report: dict[str, Any], physical: tuple[Device, ...]) -> None:
+    def __init__(self, host: Host, group: str, report: dict[str, Any], numbers: dict[str, Device]) -> None:
         self._group = group
         self._extent = int(report["vg"][0]["vg_extent_size"]) * SECTOR
-        numbers = {number: device for device in physical if (number := _number(host, device.path))}
         self._devices = {
             entry["pv_name"]: (numbers.get(_number(host, entry["pv_name"])), int(entry["pe_start"]) * SECTOR)
             for entry in report["pv"]

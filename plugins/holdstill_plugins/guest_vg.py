@@ -26,18 +26,17 @@ from holdstill.plugin import (
 from holdstill_plugins import loops
 from holdstill_plugins.guest_metadata import Volume
 from holdstill_plugins.lvm_names import safe_name
-from holdstill_plugins.probe import probe
+from holdstill_plugins.probe import PHYSICAL, probe
 from holdstill_plugins.udev_rule import missing_rule
 
-PHYSICAL = "LVM2_member"
 FILTER = 'devices{global_filter=["a|.*|"] use_devicesfile=0} backup{backup=0 archive=0}'
 "--devices overrides the host's devices file, but not a filter in its lvm.conf."
 
 
 @hookimpl
-def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+def holdstill_check(steps: tuple[Step[NoOptions], ...], host: Host) -> list[Complaint]:
     """Need LVM's tools, and a kernel with device-mapper."""
-    del step, disks
+    del steps
     missing = missing_tools(host, "vgimportclone", "vgchange", "vgs", "lvs", "dmsetup", "blkid")
     if not missing and host.ask("dmsetup", "version", ok=(0, 1)).status:
         missing.append(
@@ -62,7 +61,7 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
 
 def _writable(device: Device, hold: Hold, host: Host) -> str:
     """Give a path through which the new names can be written onto the snapshot."""
-    if not device.read_only:
+    if device.attached:
         return device.path
     return loops.attach(
         loops.Window(store=device.store, start=device.start, size=device.size), device.name, hold, host

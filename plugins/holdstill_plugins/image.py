@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
+from functools import partial
 
 import msgspec
 
@@ -19,6 +20,7 @@ from holdstill.plugin import (
     Facts,
     Hold,
     Host,
+    MakeSnapshots,
     NodeKind,
     SnapshotError,
     Step,
@@ -29,7 +31,7 @@ from holdstill.plugin import (
     missing_tools,
 )
 from holdstill_plugins import loops
-from holdstill_plugins.probe import probe
+from holdstill_plugins.probe import PHYSICAL, probe
 
 CANNOT_CLONE = ("not supported", "cross-device", "Invalid argument", "Inappropriate ioctl")
 "What cp(1) says when the file system cannot clone, rather than that something went wrong."
@@ -55,13 +57,17 @@ def holdstill_options() -> type[Options]:
 
 
 @hookimpl
-def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Complaint]:
     """Need the tools, files as disks, and the folder for the copies."""
     found = missing_tools(host, "cp", "losetup")
-    if len(disks) > 1:
-        several = f"Guest {step.guest} has {len(disks)} disks; 'image' cannot hold several at one moment."
-        found.append(Complaint(several, ExitCode.SNAPSHOT))
-    for disk in disks:
+    for step in steps:
+        found += _in_the_way(step, host)
+    return found
+
+
+def _in_the_way(step: Step[Options], host: Host) -> list[Complaint]:
+    found: list[Complaint] = []
+    for disk in step.disks:
         node, folder = host.look(disk.path), posixpath.dirname(_copy(step, disk))
         if node and node.kind is not NodeKind.FILE:
             found.append(
@@ -77,23 +83,29 @@ def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) 
 
 
 @hookimpl
-def holdstill_snapshot(
-    step: Step[Options], disks: tuple[Device, ...], hold: Hold, host: Host
-) -> tuple[Device, ...]:
+def holdstill_snapshot(steps: tuple[Step[Options], ...], host: Host) -> tuple[MakeSnapshots, ...]:
     """Clone each image, then attach each clone."""
-    copies = list(_copies(step, disks, hold, host))
-    return tuple(_attached(disk, copy, hold, host) for disk, copy in zip(disks, copies, strict=True))
+    return tuple(partial(_snapshots, step, host) for step in steps)
+
+
+def _snapshots(step: Step[Options], host: Host, hold: Hold) -> tuple[Device, ...]:
+    copies = list(_copies(step, hold, host))
+    return tuple(_attached(disk, copy, hold, host) for disk, copy in zip(step.disks, copies, strict=True))
 
 
 def _attached(disk: Device, copy: str, hold: Hold, host: Host) -> Device:
-    """Attach a copy; one that is a physical volume as a whole read-only: nobody is to write there."""
-    read_only = probe(host, copy).content == "LVM2_member"
-    path = loops.attach(loops.Window(store=copy, read_only=read_only), disk.name, hold, host)
-    return msgspec.structs.replace(disk, store=copy, path=path, read_only=read_only)
+    """Attach a copy, unless it is a physical volume as a whole: the host's LVM is not to see that."""
+    found = probe(host, copy)
+    if found.content == PHYSICAL:
+        return msgspec.structs.replace(
+            disk, store=copy, path=copy, attached=False, content=found.content, aliases=found.aliases
+        )
+    path = loops.attach(loops.Window(store=copy), disk.name, hold, host)
+    return msgspec.structs.replace(disk, store=copy, path=path)
 
 
-def _copies(step: Step[Options], disks: tuple[Device, ...], hold: Hold, host: Host) -> Iterator[str]:
-    for disk in disks:
+def _copies(step: Step[Options], hold: Hold, host: Host) -> Iterator[str]:
+    for disk in step.disks:
         copy = _copy(step, disk)
         hold.promise(f"copy of {disk.path}", by_hand=["rm", "--force", copy], copy=copy)
         _clone(step, disk, copy, host)

@@ -30,9 +30,9 @@ LISTED = re.compile(r"^(?P<map>\S*?(?P<number>\d+)) : \d+ (?P<sectors>\d+) ", re
 
 
 @hookimpl
-def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+def holdstill_check(steps: tuple[Step[NoOptions], ...], host: Host) -> list[Complaint]:
     """Need the tools, and a kernel with device-mapper."""
-    del step, disks
+    del steps
     missing = missing_tools(host, "kpartx", "dmsetup", "sfdisk", "blkid")
     if not missing and host.ask("dmsetup", "version", ok=(0, 1)).status:
         missing.append(
@@ -74,8 +74,7 @@ def _partition(disk: Device, partition: Partition, names: dict[int, re.Match[str
             f"kpartx and sfdisk do not agree on partition {partition.number} of {disk.path}."
         )
     path = f"/dev/mapper/{listed['map']}"
-    found = probe(host, path)
-    return partition_device(disk, partition, path=path, content=found.content, aliases=found.aliases)
+    return partition_device(disk, partition, probe(host, path), path=path)
 
 
 def _list(device: str, host: Host) -> dict[int, re.Match[str]]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
-from holdstill.plugin import Facts, Hold, Host, UnavailableError
+from holdstill.plugin import Facts, Hold, Host, Promised, UnavailableError
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,9 +29,22 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
 
 def attach(window: Window, name: str, hold: Hold, host: Host) -> str:
     """Attach a loop device to ``window``, having promised to detach it; give its path."""
+    return _attach(window, name, hold, host)[1]
+
+
+@contextmanager
+def attached(window: Window, name: str, hold: Hold, host: Host) -> Iterator[str]:
+    """Attach a loop device for a moment only."""
+    promised, path = _attach(window, name, hold, host)
+    yield path
+    host.run("losetup", "--detach", path)
+    hold.undone(promised)
+
+
+def _attach(window: Window, name: str, hold: Hold, host: Host) -> tuple[Promised, str]:
     store = shlex.quote(window.store)
     found = f"losetup --noheadings --output NAME --associated {store} --offset {window.start}"
-    hold.promise(
+    promised = hold.promise(
         f"loop device of {name}",
         by_hand=f"{found} | xargs --no-run-if-empty losetup --detach",
         store=window.store,
@@ -37,7 +52,7 @@ def attach(window: Window, name: str, hold: Hold, host: Host) -> str:
         size=window.size,
     )
     answer = host.run("losetup", "--find", "--show", *_arguments(window), planned=f"<loop device of {name}>")
-    return answer.out.strip()
+    return promised, answer.out.strip()
 
 
 def _arguments(window: Window) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 import msgspec
 
@@ -14,22 +15,21 @@ from holdstill.plugin import (
     Facts,
     Hold,
     Host,
+    MakeSnapshots,
     Size,
     SnapshotError,
     Step,
     UnavailableError,
     hookimpl,
-    human_bytes,
     missing_tools,
 )
-from holdstill_plugins import lvm_mend
+from holdstill_plugins import lvm_fill, lvm_mend
+from holdstill_plugins.lvm_freeze import frozen
 from holdstill_plugins.lvm_names import safe_name
+from holdstill_plugins.lvm_room import Wanted, no_room
+from holdstill_plugins.lvm_volumes import Volume, find, volumes_at
 
 TAG = "holdstill"
-FULL_METADATA = 80
-"Percent of a thin pool's metadata from which on no snapshot is made."
-FIELDS = "vg_name,lv_name,lv_size,pool_lv,vg_free,vg_extent_size,lv_tags,lv_snapshot_invalid"
-REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options", FIELDS)
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,34 +37,11 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
 
     size: Size = Size(10, "ORIGIN")
     "Room for what the guest writes while the backup runs; for a thin volume, as much must be free in its pool."
-
-
-class Volume(msgspec.Struct, frozen=True, kw_only=True):
-    """A logical volume, as lvs(8) reports it. Sizes are in bytes."""
-
-    vg_name: str
-    lv_name: str
-    lv_size: int
-    pool_lv: str
-    vg_free: int
-    vg_extent_size: int
-    lv_tags: str
-    lv_snapshot_invalid: str
-
-    @property
-    def name(self) -> str:
-        """``VG/LV``, as LVM's commands want it."""
-        return f"{self.vg_name}/{self.lv_name}"
-
-    def room(self, size: Size) -> int:
-        """Bytes of a snapshot of this size, in whole extents; as large as its origin, it can never overflow.
-
-        A snapshot also keeps a table of what it has copied: 16 bytes for each chunk of 4 KiB.
-        """
-        wanted = size.bytes(origin=self.lv_size, free=self.vg_free)
-        if wanted >= self.lv_size:
-            wanted = self.lv_size + self.lv_size // 128 + self.vg_extent_size
-        return -(-wanted // self.vg_extent_size) * self.vg_extent_size
+    cap: Size = Size(50, "ORIGIN")
+    "How large a thick snapshot that fills up may become: it is extended as long as its volume group has room."
+    quiesced: bool = False
+    """Say that the guest's quiesce steps stop all that it writes, as a pause does: then the snapshots of several thin
+    volumes may be made one after the other."""
 
 
 @hookimpl
@@ -74,99 +51,79 @@ def holdstill_options() -> type[Options]:
 
 
 @hookimpl
-def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
-    """Need LVM's tools, logical volumes as disks, and room for all their snapshots together."""
-    if missing := missing_tools(host, "lvs", "lvcreate", "lvremove", "dmsetup"):
+def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Complaint]:
+    """Need LVM's tools, logical volumes as disks, and room for all the job's snapshots together."""
+    if missing := missing_tools(host, "lvs", "lvcreate", "lvremove", "lvextend", "dmsetup"):
         return missing
-    if len(disks) > 1:
-        several = f"Guest {step.guest} has {len(disks)} disks; 'lvm' cannot hold several at one moment yet."
-        return [Complaint(several, ExitCode.SNAPSHOT)]
-    volumes = {disk.path: _volume(disk.path, host) for disk in disks}
-    found = [
-        Complaint(f"{path} is not a logical volume of this host; use 'image' for a file.", ExitCode.NO_INPUT)
-        for path, volume in volumes.items()
-        if volume is None
+    volumes = volumes_at((disk.path for step in steps for disk in step.disks), host)
+    found = [complaint for step in steps for complaint in _unfit(step, steps, volumes)]
+    wanted = [
+        Wanted(guest=step.guest, volume=volumes[disk.path], size=step.options.size)
+        for step in steps
+        for disk in step.disks
+        if disk.path in volumes
     ]
-    known = [volume for volume in volumes.values() if volume]
-    return [*found, *_no_room(step, known), *_full_pool(step, known, host)]
+    return [*found, *no_room(wanted, host)]
 
 
-def _no_room(step: Step[Options], volumes: list[Volume]) -> list[Complaint]:
+def _unfit(
+    step: Step[Options], steps: tuple[Step[Options], ...], volumes: dict[str, Volume]
+) -> list[Complaint]:
+    several = sum(len(other.disks) for other in steps if other.group == step.group) > 1
     found = []
-    for group in sorted({volume.vg_name for volume in volumes}):
-        thick = [volume for volume in volumes if volume.vg_name == group and not volume.pool_lv]
-        needed = sum(volume.room(step.options.size) for volume in thick)
-        if thick and not 0 < needed <= thick[0].vg_free:
-            found.append(
-                Complaint(
-                    f"The volume group {group} has {human_bytes(thick[0].vg_free)} free; the snapshots of guest "
-                    f"{step.guest} ({step.options.size} each) need {human_bytes(needed)}. Make room, or set 'size'.",
-                    ExitCode.SNAPSHOT,
-                )
-            )
+    for disk in step.disks:
+        volume = volumes.get(disk.path)
+        if volume is None:
+            why = "is not a logical volume of this host; use 'image' for a file."
+            found.append(Complaint(f"{disk.path} {why}", ExitCode.NO_INPUT))
+        elif why := _no_origin(volume) or (_torn(volume, step.options) if several else ""):
+            found.append(Complaint(f"{disk.path} of guest {step.guest} {why}", ExitCode.SNAPSHOT))
     return found
 
 
-def _full_pool(step: Step[Options], volumes: list[Volume], host: Host) -> list[Complaint]:
-    """A thin pool that fills up stops all its guests, so it needs as much room as a thick snapshot would."""
-    found = []
-    for volume in [volume for volume in volumes if volume.pool_lv]:
-        pool = f"{volume.vg_name}/{volume.pool_lv}"
-        fields = ("--options", "lv_size,data_percent,metadata_percent")
-        report = host.ask("lvs", "--noheadings", "--units", "b", "--nosuffix", *fields, pool).out.split()
-        size, data, metadata = (float(value) for value in report)
-        free, needed = size * (1 - data / 100), volume.room(step.options.size)
-        if needed > free or metadata > FULL_METADATA:
-            found.append(
-                Complaint(
-                    f"The thin pool {pool} has {human_bytes(free)} free and its metadata are {metadata:.0f}% full; the "
-                    f"snapshot of {volume.name} may need {human_bytes(needed)}. Extend the pool, or set 'size'.",
-                    ExitCode.SNAPSHOT,
-                )
-            )
-    return found
+def _no_origin(volume: Volume) -> str:
+    """Say why LVM could make no snapshot of a volume."""
+    if "thicksnapshot" in volume.lv_role.split(","):
+        return "is a snapshot itself, and LVM makes no snapshots of those; name its origin, or a copy of it."
+    for layout in {"mirror", "pool", "vdo"} & set(volume.lv_layout.split(",")):
+        return f"is a {layout} volume, of which LVM makes no snapshots."
+    return ""
 
 
-def _volume(path: str, host: Host) -> Volume | None:
-    """Ask LVM about an origin; ``None`` if it knows no volume of that path."""
-    return _first(host.ask("lvs", *REPORT, path, ok=(0, 5)).out)
-
-
-def _find(volume: str, host: Host) -> Volume | None:
-    """Look for ``VG/LV`` among its group's volumes; ``None`` if it is not there.
-
-    Asked for by name, «not there» and «the group cannot be read now» would be the same exit code.
-    """
-    group, _, name = volume.partition("/")
-    return _first(host.ask("lvs", *REPORT, "--select", f"lv_name={name}", group).out)
-
-
-def _first(report: str) -> Volume | None:
-    listed = json.loads(report)["report"][0].get("lv", []) if report.strip() else []
-    return msgspec.convert(listed[0], Volume, strict=False) if len(listed) == 1 else None
+def _torn(volume: Volume, options: Options) -> str:
+    if volume.pool_lv and not options.quiesced:
+        return (
+            "is a thin volume and one of several disks that must be of one moment, which LVM cannot do for thin ones. "
+            "Have a quiesce step stop all that the guest writes, and say so with 'quiesced: true'."
+        )
+    return ""
 
 
 @hookimpl
-def holdstill_snapshot(
-    step: Step[Options], disks: tuple[Device, ...], hold: Hold, host: Host
-) -> tuple[Device, ...]:
+def holdstill_freeze(disks: tuple[Device, ...], hold: Hold, host: Host) -> AbstractContextManager[None]:
+    """Suspend the origins; thin ones must be quiet for another reason, see the option ``quiesced``."""
+    volumes = volumes_at((disk.path for disk in disks), host)
+    thick = [volume.name for volume in volumes.values() if not volume.pool_lv]
+    return frozen(thick, hold, host) if thick else nullcontext()
+
+
+@hookimpl
+def holdstill_snapshot(steps: tuple[Step[Options], ...], host: Host) -> tuple[MakeSnapshots, ...]:
     """Make a snapshot of each disk, its name and tag bearing the run's id."""
-    volumes = [_known(disk.path, host) for disk in disks]
-    return tuple(
-        _snapshot_of(volume, disk, step, hold, host) for volume, disk in zip(volumes, disks, strict=True)
-    )
+    volumes = volumes_at((disk.path for step in steps for disk in step.disks), host)
+    return tuple(partial(_snapshots_of, step, volumes, host) for step in steps)
 
 
-def _known(path: str, host: Host) -> Volume:
-    volume = _volume(path, host)
-    if volume is None:
-        raise SnapshotError(f"{path} is not a logical volume of this host.")
-    return volume
+def _snapshots_of(
+    step: Step[Options], volumes: dict[str, Volume], host: Host, hold: Hold
+) -> tuple[Device, ...]:
+    return tuple(_snapshot_of(disk, volumes.get(disk.path), step, hold, host) for disk in step.disks)
 
 
-def _snapshot_of(origin: Volume, disk: Device, step: Step[Options], hold: Hold, host: Host) -> Device:
-    name = f"hs_{step.run.id}_{safe_name(step.guest)}_{disk.name}"
-    tag = f"{TAG}_{step.run.id}"
+def _snapshot_of(disk: Device, origin: Volume | None, step: Step[Options], hold: Hold, host: Host) -> Device:
+    if origin is None:
+        raise SnapshotError(f"{disk.path} is not a logical volume of this host.")
+    name, tag = f"hs_{step.run.id}_{safe_name(step.guest)}_{disk.name}", f"{TAG}_{step.run.id}"
     snapshot = f"{origin.vg_name}/{name}"
     hold.promise(
         f"snapshot {snapshot}",
@@ -174,36 +131,57 @@ def _snapshot_of(origin: Volume, disk: Device, step: Step[Options], hold: Hold, 
         volume=snapshot,
         tag=tag,
         origin=origin.name,
-    )
-    kind = (
-        ["--setactivationskip", "n", "--activate", "y"]
-        if origin.pool_lv
-        else ["--size", f"{origin.room(step.options.size)}b"]
+        size=0 if origin.pool_lv else origin.room(step.options.size),
+        cap=0 if origin.pool_lv else origin.room(step.options.cap),
     )
     with lvm_mend.awake_after(host, origin.name, snapshot):
         host.run(
-            *("lvcreate", "--yes", "--snapshot", *kind, "--name", name),
+            *("lvcreate", "--yes", "--snapshot", *_kind(origin, step.options), "--name", name),
             *("--addtag", TAG, "--addtag", tag, origin.name),
         )
     path = f"/dev/{snapshot}"
     return msgspec.structs.replace(disk, path=path, store=path)
 
 
+def _kind(origin: Volume, options: Options) -> tuple[str, ...]:
+    """Give what thin and thick snapshots differ in.
+
+    A thick one is watched by us, not by LVM's daemon: that would unmount a snapshot that overflows, and the backup
+    would go on in an empty folder.
+    """
+    if origin.pool_lv:
+        return ("--setactivationskip", "n", "--activate", "y")
+    return ("--size", f"{origin.room(options.size)}b", "--monitor", "n")
+
+
+@hookimpl
+def holdstill_tend(facts: Facts, host: Host) -> float:
+    """Give a thick snapshot that fills up more room."""
+    return lvm_fill.tend(facts, host) if facts.get("cap") else lvm_fill.NEVER
+
+
 @hookimpl
 def holdstill_still(facts: Facts, host: Host) -> None:
     """Refuse a backup whose snapshot overflowed: it read garbage from then on."""
-    volume = _find(str(facts["volume"]), host)
+    if "volume" not in facts:
+        return
+    volume = find(str(facts["volume"]), host)
     if volume is None:
         raise BackupError(f"the snapshot {facts['volume']} is gone")
     if volume.lv_snapshot_invalid not in {"", "unknown"}:
-        raise BackupError(f"the snapshot {facts['volume']} overflowed; give it more room ('size')")
+        raise BackupError(
+            f"the snapshot {facts['volume']} overflowed; give it more room ('size'), or more to grow ('cap')"
+        )
 
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
-    """Wake the origin, remove the snapshot if there is a volume of that name with our tag, and sweep up."""
+    """Resume origins, or wake one, remove its snapshot if there is a volume of that name with our tag, and sweep up."""
+    if isinstance(suspended := facts.get("suspended"), list):
+        lvm_mend.wake_maps(host, *suspended)
+        return
     snapshot, origin = str(facts["volume"]), str(facts["origin"])
-    volume = _find(snapshot, host)  # first: it waits for an LVM command that is at work on the group
+    volume = find(snapshot, host)  # first: it waits for an LVM command that is at work on the group
     lvm_mend.wake(host, origin, snapshot)
     if volume is not None:
         _remove(volume, str(facts["tag"]), origin, host)

@@ -15,3 +15,9 @@ def safe_name(guest: str) -> str:
     """
     digest = hashlib.sha256(guest.encode()).hexdigest()[:4]
     return f"{guest.replace('_', '.')[:LONGEST]}.{digest}"
+
+
+def map_name(volume: str) -> str:
+    """``VG/LV`` as device-mapper names it: dashes doubled."""
+    group, _, name = volume.partition("/")
+    return f"{group.replace('-', '--')}-{name.replace('-', '--')}"

@@ -57,10 +57,16 @@ def holdstill_options() -> type[Options]:
 
 
 @hookimpl
-def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
-    """Need mount(8), and a free mount point."""
-    del disks
+def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Complaint]:
+    """Need mount(8), and free mount points."""
     found = missing_tools(host, "mount", "umount")
+    for step in steps:
+        found += _in_the_way(step, host)
+    return found
+
+
+def _in_the_way(step: Step[Options], host: Host) -> list[Complaint]:
+    found: list[Complaint] = []
     tree = step.run.tree(step.guest)
     for point in step.options.beneath or ():
         if plain_point(point) != point:
@@ -79,7 +85,7 @@ def holdstill_open(step: Step[Options], sources: Sources, hold: Hold, host: Host
     candidates = {
         source.name: source
         for source in sources
-        if isinstance(source, Device) and source.content in FILE_SYSTEMS and not source.read_only
+        if isinstance(source, Device) and source.content in FILE_SYSTEMS and source.attached
     }
     tree = step.run.tree(step.guest)
     hold.promise(f"folder {tree}", by_hand=["rmdir", tree], folder=tree)

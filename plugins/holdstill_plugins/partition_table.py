@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from holdstill.plugin import Device, GuestUnusableError, Host, Kind, printable
+from holdstill_plugins.probe import Probed
 
 PROTECTIVE = "ee"
 EXTENDED = {"5", "f", "85"}
@@ -75,10 +76,12 @@ def _check(disk: Device, partitions: tuple[Partition, ...]) -> None:
         end = partition.start + partition.size
 
 
-def partition_device(disk: Device, partition: Partition, *, path: str, content: str, **more: Any) -> Device:
-    """Give a partition, readable at ``path``, as a device."""
+def partition_device(
+    disk: Device, partition: Partition, found: Probed, *, path: str, attached: bool = True
+) -> Device:
+    """Give a partition as a device, with what was found on it."""
     names = {"PARTUUID": partition.uuid, "PARTLABEL": partition.label}
-    aliases = (*more.pop("aliases", ()), *(f"{key}={value}" for key, value in names.items() if value))
+    aliases = (*found.aliases, *(f"{key}={value}" for key, value in names.items() if value))
     return Device(
         name=f"{disk.name}p{partition.number}",
         path=path,
@@ -86,7 +89,7 @@ def partition_device(disk: Device, partition: Partition, *, path: str, content: 
         kind=Kind.PARTITION,
         store=disk.store,
         start=disk.start + partition.start,
-        content=content,
+        attached=attached,
+        content=found.content,
         aliases=aliases,
-        **more,
     )

@@ -22,16 +22,14 @@ from holdstill.plugin import (
 )
 from holdstill_plugins import loops
 from holdstill_plugins.partition_table import Partition, partition_device, read_table
-from holdstill_plugins.probe import probe
+from holdstill_plugins.probe import PHYSICAL, probe
 from holdstill_plugins.udev_rule import missing_rule
-
-LVM = "LVM2_member"
 
 
 @hookimpl
-def holdstill_check(step: Step[NoOptions], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+def holdstill_check(steps: tuple[Step[NoOptions], ...], host: Host) -> list[Complaint]:
     """Need the tools, and udev to keep its hands off."""
-    del step, disks
+    del steps
     return missing_tools(host, "sfdisk", "blkid", "losetup") + missing_rule(host)
 
 
@@ -57,18 +55,13 @@ def _partitions_of(disk: Device, hold: Hold, host: Host) -> Sources:
 
 
 def _attached(disk: Device, partition: Partition, hold: Hold, host: Host) -> Device:
-    """Attach one partition; one that holds a physical volume read-only: nobody is to write there."""
+    """Attach one partition, unless it is a physical volume: the host's own LVM is not to see that."""
     found = probe(host, disk.path, start=partition.start, size=partition.size)
-    window = loops.Window(
-        store=disk.store,
-        start=disk.start + partition.start,
-        size=partition.size,
-        read_only=found.content == LVM,
-    )
+    if found.content == PHYSICAL:
+        return partition_device(disk, partition, found, path=disk.store, attached=False)
+    window = loops.Window(store=disk.store, start=disk.start + partition.start, size=partition.size)
     path = loops.attach(window, f"{disk.name}p{partition.number}", hold, host)
-    return partition_device(
-        disk, partition, path=path, content=found.content, aliases=found.aliases, read_only=window.read_only
-    )
+    return partition_device(disk, partition, found, path=path)
 
 
 @hookimpl

@@ -11,6 +11,9 @@ from holdstill.plugin import Host
 NOTHING, AMBIVALENT = 2, 8
 "blkid's exit codes for «no signature» and «several that contradict each other»."
 
+PHYSICAL = "LVM2_member"
+"An LVM physical volume."
+
 
 class Probed(msgspec.Struct, frozen=True):
     """What was found."""

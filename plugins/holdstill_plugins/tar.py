@@ -18,7 +18,6 @@ import msgspec
 from holdstill.plugin import (
     BackupError,
     Complaint,
-    Device,
     Duration,
     ExitCode,
     Exposed,
@@ -72,19 +71,15 @@ def holdstill_options() -> type[Options]:
 
 
 @hookimpl
-def holdstill_check(step: Step[Options], disks: tuple[Device, ...], host: Host) -> list[Complaint]:
+def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Complaint]:
     """Need GNU tar, the compressor, and the folder: if its disk is not mounted, it is better to say so."""
-    del disks
-    compress = step.options.compress
-    found = missing_tools(host, "tar", *([] if compress == "none" else [compress]))
-    folder = host.look(step.options.to)
-    if folder is None or folder.kind is not NodeKind.FOLDER:
-        found.append(
-            Complaint(
-                f"The folder {step.options.to} for archives does not exist; make or mount it.",
-                ExitCode.NO_INPUT,
-            )
-        )
+    compressors = {step.options.compress for step in steps} - {"none"}
+    found = missing_tools(host, "tar", *sorted(compressors))
+    for to in dict.fromkeys(step.options.to for step in steps):
+        folder = host.look(to)
+        if folder is None or folder.kind is not NodeKind.FOLDER:
+            why = f"The folder {to} for archives does not exist; make or mount it."
+            found.append(Complaint(why, ExitCode.NO_INPUT))
     return found
 
 

@@ -86,17 +86,22 @@ def test_what_a_backup_leaves_running_does_not_keep_the_guest_held(site, new_dis
 
 
 SLOW = """
+from functools import partial
+
 from holdstill.plugin import hookimpl
 
 @hookimpl
-def holdstill_snapshot(step, disks, hold, host):
-    [disk] = disks
+def holdstill_snapshot(steps, host):
+    return tuple(partial(copy_of, step, host) for step in steps)
+
+def copy_of(step, host, hold):
+    [disk] = step.disks
     folder = disk.path.rpartition("/")[0]
     copy = f"{folder}/{step.run.id}.slow"
     hold.promise("slow copy", by_hand=["rm", "-f", copy], copy=copy)
     script = 'echo begun > "$1/started"; sleep 2; touch "$2"; echo ended >> "$1/started"'
     host.run("sh", "-c", script, "sh", folder, copy)
-    return disks
+    return step.disks
 
 @hookimpl
 def holdstill_undo(facts, host):

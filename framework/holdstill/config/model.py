@@ -25,8 +25,8 @@ class GuestConfig(msgspec.Struct, frozen=True, kw_only=True):
 class JobConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One job: which guests, how they are backed up, and how the backup is verified."""
 
-    guests: list[str]
-    "Names from ``guests``."
+    guests: list[str | list[str]]
+    "Names from ``guests``; those in a list of their own are held at one moment."
     backup: Any = None
     "The plugin that makes the backup with «holdstill run»; none for a job that others call by pre and post."
     verify: Any = None

@@ -76,6 +76,16 @@ class Host(Protocol):
         the scrubbed environment. ``watch`` gets what the command prints on standard error, as it comes.
         """
 
+    def companion(self, *argv: str, limit: float = 30) -> AbstractContextManager[str]:
+        """Have a program beside us that holds, or watches over, something, and lets go by itself if we die.
+
+        It says that it is ready by printing a line, which is given, within ``limit`` seconds; it is to let go
+        and to end when its standard input closes: on leaving the ``with``, or because we ended, whatever ended us.
+
+        Raises :class:`~holdstill.host.failures.CommandFailedError` if it is not ready in time, or if it has ended
+        before it was left: then it has let go too early.
+        """
+
     def look(self, path: str) -> Node | None:
         """Tell what is at ``path``; ``None`` if there is nothing."""
 

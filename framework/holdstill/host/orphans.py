@@ -18,11 +18,22 @@ def commands_of(run: str, session: int) -> list[int]:
 
     Daemons that a command left behind (LVM starts one) do not count: they left the session.
     """
-    wanted = f"{MARK}={run}".encode()
     pids = (int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit())
-    return [
-        pid for pid in pids if pid != os.getpid() and wanted in _environment(pid) and _session(pid) == session
-    ]
+    return [pid for pid in pids if pid != os.getpid() and _is_of(pid, run) and _session(pid) == session]
+
+
+def _is_of(pid: int, run: str) -> bool:
+    """Whether a process bears the run's mark. In the middle of execve(2) it has no environment yet, and may be one."""
+    environment = _environment(pid)
+    return f"{MARK}={run}".encode() in environment or (environment == [b""] and not _has_ended(pid))
+
+
+def _has_ended(pid: int) -> bool:
+    """Whether it is only waited for by its parent, or gone (proc_pid_stat(5), field 3)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
+    except OSError:
+        return True
 
 
 def _environment(pid: int) -> list[bytes]:

@@ -51,6 +51,13 @@ class PlanningHost:
         self._lines.append(shlex.join(argv))
         return Answer(argv, 0, out=planned)
 
+    @contextmanager
+    def companion(self, *argv: str, limit: float = 30) -> Iterator[str]:
+        """See :meth:`holdstill.host.Host.companion`."""
+        del limit
+        self.note(f"beside it: {shlex.join(argv)}")
+        yield ""
+
     def imagine(self, path: str, *, shows: str = "") -> None:
         """Remember that ``path`` will exist only when the plan is carried out, and what it will show then."""
         self._shows[path] = shows

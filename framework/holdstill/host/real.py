@@ -17,6 +17,7 @@ from holdstill.errors import StorageError
 from holdstill.host import Answer, Node, NodeKind
 from holdstill.host.beneath import open_beneath, read_beneath
 from holdstill.host.command import ENVIRONMENT, run_command
+from holdstill.host.companion import companion
 from holdstill.host.failures import CommandFailedError
 from holdstill.host.interruption import Interruption
 from holdstill.host.orphans import MARK, commands_of
@@ -24,12 +25,18 @@ from holdstill.host.orphans import MARK, commands_of
 log = structlog.get_logger()
 
 
+class _Kept(threading.local):
+    """Descriptors that commands of this thread inherit: several guests are opened at once."""
+
+    descriptors: tuple[int, ...] = ()
+
+
 class RealHost:
     """Runs commands for real, and stops between two of them when a signal asks for it."""
 
     def __init__(self, interruption: Interruption | None = None) -> None:
         self.interruption = interruption or Interruption()
-        self._kept: tuple[int, ...] = ()
+        self._kept = _Kept()
         self._mark: dict[str, str] = {}
 
     def ask(
@@ -59,12 +66,20 @@ class RealHost:
             deadline=deadline,
             interruption=self.interruption,
             env={**self._mark, **(env or {})},
-            keep=self._kept,
+            keep=self._kept.descriptors,
             watch=watch,
         )
         if answer.status not in ok:
             raise CommandFailedError(answer)
         return answer
+
+    @contextmanager
+    def companion(self, *argv: str, limit: float = 30) -> Iterator[str]:
+        """See :meth:`holdstill.host.Host.companion`."""
+        self.interruption.check()
+        log.debug("companion", command=shlex.join(argv))
+        with companion(argv, limit=limit, env=self._mark) as line:
+            yield line
 
     def look(self, path: str) -> Node | None:
         """See :meth:`holdstill.host.Host.look`."""
@@ -106,11 +121,12 @@ class RealHost:
     def beneath(self, root: str, path: str) -> Iterator[str]:
         """See :meth:`holdstill.host.Host.beneath`."""
         with open_beneath(root, path) as descriptor:
-            before, self._kept = self._kept, (*self._kept, descriptor)
+            before = self._kept.descriptors
+            self._kept.descriptors = (*before, descriptor)
             try:
                 yield f"/proc/self/fd/{descriptor}"
             finally:
-                self._kept = before
+                self._kept.descriptors = before
 
     def read_beneath(self, root: str, path: str) -> str | None:
         """See :meth:`holdstill.host.Host.read_beneath`."""

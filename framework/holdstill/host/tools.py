@@ -17,6 +17,7 @@ PACKAGES = {
     "kpartx": "kpartx",
     "losetup": "mount",
     "lvcreate": "lvm2",
+    "lvextend": "lvm2",
     "lvremove": "lvm2",
     "lvs": "lvm2",
     "mount": "mount",

@@ -11,8 +11,12 @@ from holdstill.run.job import Guest
 from holdstill.words import Complaint, Device
 
 
-def origin(host: Host, guest: Guest, number: int) -> Device:
-    """Give a guest's disk as a device. Raises NotFoundError if it is not there."""
+def looked_at(host: Host, guest: Guest) -> Guest:
+    """Give the guest with its origins in all its steps. Raises NotFoundError if one is not there."""
+    return guest.with_steps(disks=tuple(_origin(host, guest, number) for number in range(len(guest.disks))))
+
+
+def _origin(host: Host, guest: Guest, number: int) -> Device:
     path = guest.disks[number]
     node = host.look(path)
     if node is None:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 
 from holdstill.errors import ExitCode, HoldstillError, NotPlannableError, PluginBugError
-from holdstill.run.disks import origin
+from holdstill.run.disks import looked_at
 from holdstill.run.folders import leave_note, make_job_folder
 from holdstill.run.job import Guest
+from holdstill.run.prepare import by_plugin
 from holdstill.run.quiet import Quiet
 from holdstill.run.run import Run
-from holdstill.words import Device, Exposed, Role, Sources, Step, Tree
+from holdstill.run.side_by_side import SideBySide
+from holdstill.words import Device, Exposed, MakeSnapshots, Role, Sources, Step, Tree
 
 log = structlog.get_logger()
+
+Group = tuple[Guest, ...]
 
 
 class StepError(HoldstillError):
@@ -29,53 +33,90 @@ class StepError(HoldstillError):
 
 
 def expose(run: Run) -> None:
-    """Expose all guests of the run, one after the other."""
+    """Expose all guests of the run.
+
+    They are held one group after the other, so that nothing of ours makes a quiet guest wait; meanwhile
+    those that are held already are opened, several at once.
+    """
     make_job_folder(run)
-    for guest in run.job.guests:
-        sources: Sources = snapshot(run, guest)
-        for step in guest.open:
-            sources = open_step(run, step, sources)
-        run.exposed = (*run.exposed, Exposed(guest=guest.name, sources=sources))
-        log.info("opened", guest=guest.name, sources=[source.path for source in sources])
+    groups = ready(run)
+    with SideBySide[Exposed]() as opening:
+        for group in groups:
+            _expose_group(run, group, opening)
+    run.exposed = opening.results()
     leave_note(run)
 
 
-def snapshot(run: Run, guest: Guest) -> tuple[Device, ...]:
-    """Quiesce, snapshot, thaw: the application is quiet for the snapshot only."""
-    disks = tuple(origin(run.host, guest, number) for number in range(len(guest.disks)))
-    began = time.monotonic()
-    with Quiet(run, guest):
-        snapshots: tuple[Device, ...] = _step(
-            run,
-            guest.snapshot,
-            "holdstill_snapshot",
-            disks=disks,
-            hold=run.hold(guest.snapshot.plugin, guest.name),
-        )
-    run.outcome.quiet_seconds[guest.name] = time.monotonic() - began
-    _expect(guest.snapshot, snapshots, Device)
-    if len(snapshots) != len(disks):
+def _expose_group(run: Run, group: list[Ready], opening: SideBySide[Exposed]) -> None:
+    if opening.failed:
+        return
+    for held, snapshots in zip(group, hold_still(run, group), strict=True):
+        opening.start(_open, run, held.guest, snapshots)
+
+
+class Ready:
+    """A guest whose snapshots only need to be made."""
+
+    def __init__(self, guest: Guest, make: MakeSnapshots) -> None:
+        self.guest = guest
+        self.make = make
+
+
+def ready(run: Run) -> list[list[Ready]]:
+    """Look at all that is to be held, so that nothing is left to look at when a guest is quiet."""
+    groups = [[looked_at(run.host, guest) for guest in group] for group in run.job.groups]
+    steps = [guest.snapshot for group in groups for guest in group]
+    makers = {name: maker for same in by_plugin(steps).values() for name, maker in _makers(run, same).items()}
+    return [[Ready(guest, makers[guest.name]) for guest in group] for group in groups]
+
+
+def _makers(run: Run, steps: tuple[Step[Any], ...]) -> dict[str, MakeSnapshots]:
+    """Ask one plugin to get ready for all its guests; give what makes the snapshots of each."""
+    plugin = steps[0].plugin
+    made = _step(steps[0], lambda: run.plugins.call(plugin, "holdstill_snapshot", steps=steps, host=run.host))
+    if not isinstance(made, tuple) or len(made) != len(steps):
         raise PluginBugError(
-            f"{guest.snapshot.title}: it made {len(snapshots)} snapshots of {len(disks)} disks."
+            f"The plugin {plugin!r} got ready for {made!r}, not for each of its {len(steps)} steps."
         )
-    log.info(
-        "snapshot made", guest=guest.name, step=guest.snapshot.plugin, disks=[disk.path for disk in disks]
-    )
+    return {step.guest: maker for step, maker in zip(steps, made, strict=True)}
+
+
+def hold_still(run: Run, group: list[Ready]) -> list[tuple[Device, ...]]:
+    """Quiesce, snapshot, thaw: the application is quiet for the snapshots only."""
+    with Quiet(run, [held.guest for held in group]):
+        return [make_snapshots(run, held) for held in group]
+
+
+def make_snapshots(run: Run, held: Ready) -> tuple[Device, ...]:
+    """Make the snapshots of one guest."""
+    step = held.guest.snapshot
+    snapshots: tuple[Device, ...] = _step(step, lambda: held.make(run.hold(step.plugin, held.guest.name)))
+    _expect(step, snapshots, Device)
+    if len(snapshots) != len(step.disks):
+        raise PluginBugError(f"{step.title}: it made {len(snapshots)} snapshots of {len(step.disks)} disks.")
+    log.info("snapshot made", guest=step.guest, step=step.plugin, disks=[disk.path for disk in step.disks])
     return snapshots
+
+
+def _open(run: Run, guest: Guest, snapshots: tuple[Device, ...]) -> Exposed:
+    sources: Sources = snapshots
+    for step in guest.open:
+        sources = open_step(run, step, sources)
+    log.info("opened", guest=guest.name, sources=[source.path for source in sources])
+    return Exposed(guest=guest.name, sources=sources)
 
 
 def open_step(run: Run, step: Step[Any], sources: Sources) -> Sources:
     """Take one step further into a guest's disks."""
-    opened: Sources = _step(
-        run, step, "holdstill_open", sources=sources, hold=run.hold(step.plugin, step.guest)
-    )
+    hold = run.hold(step.plugin, step.guest)
+    opened: Sources = _step(step, lambda: run.call(step, "holdstill_open", sources=sources, hold=hold))
     _expect(step, opened, Device | Tree)
     return opened
 
 
-def _step(run: Run, step: Step[Any], hook: str, **arguments: Any) -> Any:
+def _step(step: Step[Any], part: Callable[[], Any]) -> Any:
     try:
-        return run.call(step, hook, **arguments)
+        return part()
     except NotPlannableError:
         raise
     except HoldstillError as error:

@@ -29,15 +29,29 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
         """All steps, in the order in which they are taken."""
         return (*self.quiesce, self.snapshot, *self.open)
 
+    def with_steps(self, **changes: Any) -> Guest:
+        """Give the guest with something changed in each of its steps."""
+        changed = [msgspec.structs.replace(step, **changes) for step in self.steps]
+        first = len(self.quiesce)
+        return msgspec.structs.replace(
+            self, quiesce=tuple(changed[:first]), snapshot=changed[first], open=tuple(changed[first + 1 :])
+        )
+
 
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """A job with its guests and steps."""
 
-    guests: tuple[Guest, ...]
+    groups: tuple[tuple[Guest, ...], ...]
+    "Guests that are held at one moment, group by group; most are groups of one."
     backup: Step[Any] | None
     verify: tuple[Step[Any], ...]
     lease: float
     release_within: float
+
+    @property
+    def guests(self) -> tuple[Guest, ...]:
+        """All guests."""
+        return tuple(guest for group in self.groups for guest in group)
 
 
 class Resolver:
@@ -64,11 +78,17 @@ class Resolver:
         if written is None:
             return None
         place = (*self._route, "guests")
-        self._no_doubles(written.guests, place)
-        guests = [self._guest(guest, (*place, at)) for at, guest in enumerate(written.guests)]
-        if not guests:
+        named = [[entry] if isinstance(entry, str) else entry for entry in written.guests]
+        self._no_doubles([guest for group in named for guest in group], place)
+        groups = [self._group(group, (*place, at)) for at, group in enumerate(named)]
+        if not any(groups):
             self._typist.complain(self._route, f"the job {name!r} has no guests")
-        return self._whole(written, guests)
+        return self._whole(written, groups)
+
+    def _group(self, names: list[str], route: Route) -> list[Guest | None]:
+        """Give guests that are held at one moment; the group is called by all their names."""
+        group = "+".join(names)
+        return [self._guest(name, route, group) for name in names]
 
     def _no_doubles(self, names: list[str], place: Route) -> None:
         for at, name in enumerate(names):
@@ -79,14 +99,14 @@ class Resolver:
     def _route(self) -> Route:
         return ("jobs", self._info.job)
 
-    def _whole(self, written: JobConfig, guests: list[Guest | None]) -> Job | None:
+    def _whole(self, written: JobConfig, groups: list[list[Guest | None]]) -> Job | None:
         named = written.backup is not None
         backup = self._step(written.backup, Role.BACKUP, (*self._route, "backup")) if named else None
         verify = self._verify(written, backup)
-        if None in guests or None in verify or (named and not backup):
+        if any(None in group for group in groups) or None in verify or (named and not backup):
             return None
         return Job(
-            guests=tuple(guest for guest in guests if guest),
+            groups=tuple(tuple(guest for guest in group if guest) for group in groups),
             backup=backup,
             verify=tuple(step for step in verify if step),
             lease=float(written.lease),
@@ -105,7 +125,7 @@ class Resolver:
             for at, entry in enumerate(entries)
         ]
 
-    def _guest(self, name: str, route: Route) -> Guest | None:
+    def _guest(self, name: str, route: Route, group: str) -> Guest | None:
         if name not in self._config.guests:
             self._typist.complain(route, f"there is no guest {name!r}{nearest(name, self._config.guests)}")
             return None
@@ -119,13 +139,14 @@ class Resolver:
         quiesce = self._steps(written.quiesce, Role.QUIESCE, (*place, "quiesce"), name)
         if snapshot is None or None in opens or None in quiesce:
             return None
-        return Guest(
+        guest = Guest(
             name=name,
             disks=tuple(written.disks),
             quiesce=tuple(step for step in quiesce if step),
             snapshot=snapshot,
             open=tuple(step for step in opens if step),
         )
+        return guest.with_steps(group=group)
 
     def _disks_fit(self, written: GuestConfig, place: Route) -> bool:
         self._no_doubles(written.disks, (*place, "disks"))

@@ -45,6 +45,8 @@ class Outcome(msgspec.Struct, kw_only=True):
     "How long each phase took."
     quiet_seconds: dict[str, float] = {}
     "How long each guest was held still."
+    frozen_seconds: dict[str, float] = {}
+    "How long the disks of each guest of which several had to be of one moment were frozen."
 
     @property
     def ok(self) -> bool:

@@ -9,7 +9,7 @@ from holdstill.facts import Fact
 from holdstill.host.planning import PlanningHost
 from holdstill.journal.records import Promise
 from holdstill.run.backup import backup
-from holdstill.run.expose import open_step, snapshot
+from holdstill.run.expose import Ready, make_snapshots, open_step, ready
 from holdstill.run.folders import leave_note, make_job_folder
 from holdstill.run.job import Guest, Job
 from holdstill.run.run import Run
@@ -60,7 +60,7 @@ def plan(site: Site, info: RunInfo, job: Job) -> Plan:
     host = run.host
     assert isinstance(host, PlanningHost)
     make_job_folder(run)
-    unknown = [word for guest in job.guests if (word := _plan_guest(run, host, guest))]
+    unknown = [word for group in ready(run) for word in _plan_group(run, host, group)]
     leave_note(run)
     exposing = host.take()
     backup(run)
@@ -73,9 +73,20 @@ def plan(site: Site, info: RunInfo, job: Job) -> Plan:
     )
 
 
-def _plan_guest(run: Run, host: PlanningHost, guest: Guest) -> str:
-    """Plan to expose one guest; say what of it can be known only while it is done."""
-    unknown, sources = "", _plan_snapshot(run, host, guest)
+def _plan_group(run: Run, host: PlanningHost, group: list[Ready]) -> list[str]:
+    """Plan to expose guests that are held at one moment; say what of them can be known only while it is done."""
+    for step in [step for held in group for step in held.guest.quiesce]:
+        host.note(f"{step.title}, around the snapshot")  # entered, it would quiesce: that is not planned
+    disks = [disk.path for held in group for disk in held.guest.snapshot.disks]
+    if len(disks) > 1:
+        host.note(f"frozen together while their snapshots are made: {', '.join(disks)}")
+    snapshots = [_plan_snapshots(run, host, held) for held in group]
+    planned = zip(group, snapshots, strict=True)
+    return [word for held, made in planned if (word := _plan_guest(run, host, held.guest, made))]
+
+
+def _plan_guest(run: Run, host: PlanningHost, guest: Guest, sources: Sources) -> str:
+    unknown = ""
     try:
         for step in guest.open:
             sources = open_step(run, step, sources)
@@ -87,13 +98,9 @@ def _plan_guest(run: Run, host: PlanningHost, guest: Guest) -> str:
     return unknown
 
 
-def _plan_snapshot(run: Run, host: PlanningHost, guest: Guest) -> Sources:
-    for (
-        step
-    ) in guest.quiesce:  # entered, they would quiesce: a child that keeps a session open is not planned
-        host.note(f"{step.title}, around the snapshot")
-    snapshots = snapshot(run, msgspec.structs.replace(guest, quiesce=()))
-    for made, disk in zip(snapshots, guest.disks, strict=True):
+def _plan_snapshots(run: Run, host: PlanningHost, held: Ready) -> Sources:
+    snapshots = make_snapshots(run, held)
+    for made, disk in zip(snapshots, held.guest.disks, strict=True):
         host.imagine(made.path, shows=disk)
         host.imagine(made.store, shows=disk)
     return snapshots

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from holdstill.errors import ExitCode, HoldstillError
-from holdstill.run.disks import complaints_about, origin
+from holdstill.run.disks import complaints_about, looked_at
 from holdstill.run.job import Guest
 from holdstill.run.run import Run
-from holdstill.words import Complaint
+from holdstill.words import Complaint, Step
 
 
 class NotReadyError(HoldstillError):
@@ -28,21 +30,35 @@ def look(run: Run) -> None:
 def complaints_of(run: Run) -> list[Complaint]:
     """Give all that is in the way of this run."""
     found: list[Complaint] = []
+    steps: list[Step[Any]] = []
     for guest in run.job.guests:
-        found += _about_guest(run, guest)
-    for step in (*([run.job.backup] if run.job.backup else []), *run.job.verify):
-        if run.plugins.implements(step.plugin, "holdstill_check"):
-            found += run.call(step, "holdstill_check", disks=()) or []
+        in_the_way = complaints_about(run.host, guest)
+        found += in_the_way
+        steps += looked_at(run.host, guest).steps if not in_the_way else ()
+    steps += [*([run.job.backup] if run.job.backup else []), *run.job.verify]
+    for plugin, same in by_plugin(steps).items():
+        if run.plugins.implements(plugin, "holdstill_check"):
+            found += run.plugins.call(plugin, "holdstill_check", steps=same, host=run.host) or []
+    found += [complaint for group in run.job.groups for complaint in _torn(run, group)]
     return list(dict.fromkeys(found))
 
 
-def _about_guest(run: Run, guest: Guest) -> list[Complaint]:
-    in_the_way = complaints_about(run.host, guest)
-    if in_the_way:
-        return in_the_way
-    disks = tuple(origin(run.host, guest, number) for number in range(len(guest.disks)))
-    found: list[Complaint] = []
-    for step in guest.steps:
-        if run.plugins.implements(step.plugin, "holdstill_check"):
-            found += run.call(step, "holdstill_check", disks=disks) or []
-    return found
+def by_plugin(steps: list[Step[Any]]) -> dict[str, tuple[Step[Any], ...]]:
+    """Give the steps of each plugin, the plugins in the order in which they are first named."""
+    names = dict.fromkeys(step.plugin for step in steps)
+    return {name: tuple(step for step in steps if step.plugin == name) for name in names}
+
+
+def _torn(run: Run, group: tuple[Guest, ...]) -> list[Complaint]:
+    """Complain of disks that must be of one moment and are held by a plugin that cannot do that."""
+    disks = sum(len(guest.disks) for guest in group)
+    plugins = sorted({guest.snapshot.plugin for guest in group})
+    names = ", ".join(guest.name for guest in group)
+    return [
+        Complaint(
+            f"{names}: {disks} disks must be held at one moment, which the plugin {plugin!r} cannot do.",
+            ExitCode.SNAPSHOT,
+        )
+        for plugin in plugins
+        if disks > 1 and not run.plugins.implements(plugin, "holdstill_freeze")
+    ]

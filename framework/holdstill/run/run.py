@@ -51,7 +51,7 @@ class Run:
         self.host = host
         self.plugins = plugins
         self.journal = journal
-        self.job = job or Job(guests=(), backup=None, verify=(), lease=0, release_within=release_within)
+        self.job = job or Job(groups=(), backup=None, verify=(), lease=0, release_within=release_within)
         self.interruption = interruption or Interruption()
         self.progress: Progress = progress or Silent()
         self.exposed: tuple[Exposed, ...] = ()

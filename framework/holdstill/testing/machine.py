@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -47,6 +48,10 @@ class Volume:
     origin: str = ""
     room: int = 0
     "A thick snapshot's own size."
+    used: int = 0
+    "How much of that is used."
+    layout: str = "linear"
+    "What LVM calls the way it lies on its devices."
     pool: str = ""
     invalid: bool = False
 
@@ -109,6 +114,7 @@ class Machine:
         "Programs of the site, such as a backup."
         self.on_death: Callable[[], None] = _killed
         self.paused = 0.0
+        self._one_at_a_time = threading.RLock()
         self._real = RealHost()
 
     # The host layer
@@ -134,9 +140,10 @@ class Machine:
     ) -> Answer:
         """See :meth:`holdstill.host.Host.run`."""
         del planned, deadline, env, watch
-        fault = self.fault if self.fault and self.fault.at == len(self.commands) else None
-        self.commands.append(argv)
-        answer = self._answer(argv, fault.kind if fault else None)
+        with self._one_at_a_time:
+            fault = self.fault if self.fault and self.fault.at == len(self.commands) else None
+            self.commands.append(argv)
+            answer = self._answer(argv, fault.kind if fault else None)
         if answer.status not in ok:
             raise CommandFailedError(answer)
         return answer
@@ -152,6 +159,13 @@ class Machine:
         if kind is Kind.DIE_AFTER:
             self.on_death()
         return Answer(argv, 70, err="it fails after it was done") if kind is Kind.FAIL_AFTER else answer
+
+    @contextmanager
+    def companion(self, *argv: str, limit: float = 30) -> Iterator[str]:
+        """See :meth:`holdstill.host.Host.companion`. A modelled one dies with us, and does nothing: the worst case."""
+        del limit
+        self.run("companion", *argv)
+        yield "ready"
 
     def look(self, path: str) -> Node | None:
         """See :meth:`holdstill.host.Host.look`."""

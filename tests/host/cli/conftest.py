@@ -26,6 +26,7 @@ STRANGER = '''
 
 import os
 import shlex
+from functools import partial
 
 import msgspec
 
@@ -47,9 +48,13 @@ def holdstill_options():
 
 
 @hookimpl
-def holdstill_snapshot(step, disks, hold, host):
+def holdstill_snapshot(steps, host):
+    return tuple(partial(copies_of, step, host) for step in steps)
+
+
+def copies_of(step, host, hold):
     copies = []
-    for disk in disks:
+    for disk in step.disks:
         copy = f"{disk.path}.copy-{step.run.id}"
         hold.promise(f"copy of {disk.path}", by_hand=["rm", "--force", copy], copy=copy,
                      overflow=int(step.options.overflow))

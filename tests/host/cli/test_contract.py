@@ -130,7 +130,9 @@ def test_a_misspelt_command_names_the_nearest(place):
 @pytest.mark.parametrize(
     "breaks", ["raise ValueError('odd')", "1 / 0", "import sys; sys.exit(3)", "raise KeyboardInterrupt"]
 )
-@pytest.mark.parametrize("hook", ["holdstill_prepare(run)", "holdstill_expose(run)", "holdstill_check(step)"])
+@pytest.mark.parametrize(
+    "hook", ["holdstill_prepare(run)", "holdstill_expose(run)", "holdstill_check(steps)"]
+)
 def test_a_plugin_that_breaks_is_a_bug_of_one_line_and_nothing_is_held(place, hook, breaks):
     place.plugin("odd", f"from holdstill.plugin import hookimpl\n@hookimpl\ndef {hook}:\n    {breaks}\n")
     place.write(open_="stranger")
@@ -147,7 +149,7 @@ ODD_STEP = """
 from holdstill.plugin import hookimpl
 
 @hookimpl
-def holdstill_check(step):
+def holdstill_check(steps):
     {breaks}
 
 @hookimpl

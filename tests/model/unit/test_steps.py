@@ -44,8 +44,8 @@ class Copies:
         return Options
 
     @hookimpl
-    def holdstill_snapshot(self, disks):
-        return disks
+    def holdstill_snapshot(self, steps):
+        return tuple((lambda _hold, step=step: step.disks) for step in steps)
 
     @hookimpl
     def holdstill_open(self, sources):
@@ -223,8 +223,8 @@ def test_disks_that_cannot_be_are_told(resolve, disks, told):
     [
         ("[]", ["the job 'nightly' has no guests"]),
         ("[wbe]", ["there is no guest 'wbe'; did you mean 'web'?"]),
-        ("[5]", ["jobs.nightly.guests.0: Expected 'str', got 'int'"]),
-        ("[web, ~]", ["jobs.nightly.guests.1: Expected 'str', got 'null'"]),
+        ("[5]", ["jobs.nightly.guests.0: Expected 'str | array', got 'int'"]),
+        ("[web, ~]", ["jobs.nightly.guests.1: Expected 'str | array', got 'null'"]),
         (
             "[wbe, wob]",
             ["there is no guest 'wbe'; did you mean 'web'?", "there is no guest 'wob'; did you mean 'web'?"],

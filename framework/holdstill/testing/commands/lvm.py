@@ -21,18 +21,18 @@ def _lvs(machine: Machine, arguments: list[str]) -> str:
     given = Arguments(arguments, valued=REPORT, flags=["--nosuffix", "--noheadings"])
     if given.get("--select").startswith("origin="):
         return _snapshots_of(machine, given)
-    name = given.words[0].removeprefix("/dev/")
-    if name in machine.kernel.imported:
-        return list_imported(machine, name)
+    names = [word.removeprefix("/dev/") for word in given.words]
+    if names[0] in machine.kernel.imported:
+        return list_imported(machine, names[0])
     if "--select" in given:
-        name = f"{name}/{given['--select'].removeprefix('lv_name=')}"
-    elif name in {volume.pool_of(full) for full, volume in machine.kernel.volumes.items()}:
+        names = [f"{names[0]}/{given['--select'].removeprefix('lv_name=')}"]
+    elif names[0] in {volume.pool_of(full) for full, volume in machine.kernel.volumes.items()}:
         return "  1073741824 50.00 10.00\n"
-    elif name not in machine.kernel.volumes:
-        raise Refused(5, f'Failed to find logical volume "{name}"', json.dumps({"report": [{"lv": []}]}))
-    return json.dumps(
-        {"report": [{"lv": [_record(machine, name, given)] if name in machine.kernel.volumes else []}]}
-    )
+    found = [_record(machine, name, given) for name in names if name in machine.kernel.volumes]
+    report = json.dumps({"report": [{"lv": found}]})
+    if len(found) < len(names) and "--select" not in given:
+        raise Refused(5, "Failed to find logical volume", report)
+    return report
 
 
 def _record(machine: Machine, name: str, given: Arguments) -> dict[str, str]:
@@ -41,6 +41,10 @@ def _record(machine: Machine, name: str, given: Arguments) -> dict[str, str]:
         "vg_name": group,
         "lv_name": lv,
         "lv_size": str(volume.size),
+        "lv_layout": "thin,sparse" if volume.pool else volume.layout,
+        "lv_role": "public,snapshot,thicksnapshot" if volume.room else "public",
+        "lv_kernel_major": machine.number(f"/dev/{name}").partition(":")[0],
+        "lv_kernel_minor": machine.number(f"/dev/{name}").partition(":")[2],
         "pool_lv": volume.pool,
         "vg_free": str(machine.kernel.free[group]),
         "vg_extent_size": str(EXTENT),
@@ -59,7 +63,7 @@ def _snapshots_of(machine: Machine, given: Arguments) -> str:
 def _lvcreate(machine: Machine, arguments: list[str]) -> str:
     from holdstill.testing.machine import Volume
 
-    valued = ["--size", "--name", "--addtag", "--setactivationskip", "--activate"]
+    valued = ["--size", "--name", "--addtag", "--setactivationskip", "--activate", "--monitor"]
     given = Arguments(arguments, valued=valued, flags=["--yes", "--snapshot"])
     [origin] = given.words
     group = origin.partition("/")[0]
@@ -71,10 +75,22 @@ def _lvcreate(machine: Machine, arguments: list[str]) -> str:
     parent = machine.kernel.volumes[origin]
     machine.kernel.free[group] -= room
     machine.kernel.volumes[name] = Volume(
-        parent.size, tuple(given.all("--addtag")), origin, room, parent.pool
+        parent.size, tuple(given.all("--addtag")), origin, room, pool=parent.pool
     )
     machine.kernel.contents[f"/dev/{name}"] = machine.kernel.contents[f"/dev/{origin}"]
+    machine.kernel.suspended.discard(origin.replace("-", "--").replace("/", "-"))
     return f'  Logical volume "{given["--name"]}" created.\n'
+
+
+def _lvextend(machine: Machine, arguments: list[str]) -> str:
+    given = Arguments(arguments, valued=["--extents", "--config"])
+    [name] = given.words
+    more, group = int(given["--extents"].removeprefix("+")) * EXTENT, name.partition("/")[0]
+    if more > machine.kernel.free[group]:
+        raise Refused(5, "Insufficient free space")
+    machine.kernel.free[group] -= more
+    machine.kernel.volumes[name].room += more
+    return ""
 
 
 def _lvremove(machine: Machine, arguments: list[str]) -> str:
@@ -92,5 +108,6 @@ def _lvremove(machine: Machine, arguments: list[str]) -> str:
 COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "lvs": _lvs,
     "lvcreate": _lvcreate,
+    "lvextend": _lvextend,
     "lvremove": _lvremove,
 }

@@ -15,9 +15,7 @@ SECTOR = 512
 
 
 def _dmsetup(machine: Machine, arguments: list[str]) -> str:
-    return {"version": _version, "info": _info, "create": _create, "remove": _remove, "resume": _resume}[
-        arguments[0]
-    ](machine, arguments[1:])
+    return KINDS[arguments[0]](machine, arguments[1:])
 
 
 def _version(machine: Machine, arguments: list[str]) -> str:
@@ -44,9 +42,23 @@ def _suspended(machine: Machine, name: str) -> str:
     return "Suspended" if name in machine.kernel.suspended else "Active"
 
 
-def _resume(machine: Machine, arguments: list[str]) -> str:
-    machine.kernel.suspended.discard(arguments[0])
+def _suspend(machine: Machine, arguments: list[str]) -> str:
+    machine.kernel.suspended |= set(Arguments(arguments, flags=["--nolockfs"]).words)
     return ""
+
+
+def _resume(machine: Machine, arguments: list[str]) -> str:
+    machine.kernel.suspended -= set(arguments)
+    return ""
+
+
+def _status(machine: Machine, arguments: list[str]) -> str:
+    [name] = arguments
+    for full, volume in machine.kernel.volumes.items():
+        if full.replace("-", "--").replace("/", "-") == name:
+            sectors = f"{volume.used // SECTOR}/{volume.room // SECTOR}"
+            return f"0 {volume.size // SECTOR} snapshot {'Invalid' if volume.invalid else sectors} 16\n"
+    raise Refused(1, "Device does not exist.")
 
 
 def _create(machine: Machine, arguments: list[str]) -> str:
@@ -71,4 +83,13 @@ def _remove(machine: Machine, arguments: list[str]) -> str:
     return ""
 
 
+KINDS: dict[str, Callable[[Machine, list[str]], str]] = {
+    "version": _version,
+    "info": _info,
+    "create": _create,
+    "remove": _remove,
+    "suspend": _suspend,
+    "resume": _resume,
+    "status": _status,
+}
 COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {"dmsetup": _dmsetup}

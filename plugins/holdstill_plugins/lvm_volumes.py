@@ -1,0 +1,87 @@
+"""The host's own logical volumes, as lvs(8) reports them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import msgspec
+
+from holdstill.plugin import Host, Size
+
+FIELDS = (
+    "vg_name,lv_name,lv_size,lv_layout,lv_role,lv_kernel_major,lv_kernel_minor,pool_lv,vg_free,vg_extent_size,"
+    "lv_tags,lv_snapshot_invalid"
+)
+REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options", FIELDS)
+NOT_FOUND = 5
+
+
+class Volume(msgspec.Struct, frozen=True, kw_only=True):
+    """A logical volume. Sizes are in bytes."""
+
+    vg_name: str
+    lv_name: str
+    lv_size: int
+    lv_layout: str
+    "``linear``, ``thin,sparse``, ``raid,raid1``, …"
+    lv_role: str
+    "``public``, ``public,snapshot,thicksnapshot``, …"
+    lv_kernel_major: int
+    lv_kernel_minor: int
+    pool_lv: str
+    "The pool of a thin volume."
+    vg_free: int
+    vg_extent_size: int
+    lv_tags: str
+    lv_snapshot_invalid: str
+
+    @property
+    def name(self) -> str:
+        """``VG/LV``, as LVM's commands want it."""
+        return f"{self.vg_name}/{self.lv_name}"
+
+    @property
+    def number(self) -> str:
+        """``MAJOR:MINOR`` of the device: it has many paths."""
+        return f"{self.lv_kernel_major}:{self.lv_kernel_minor}"
+
+    @property
+    def pool(self) -> str:
+        """``VG/POOL`` of a thin volume."""
+        return f"{self.vg_name}/{self.pool_lv}"
+
+    def room(self, size: Size) -> int:
+        """Bytes of a snapshot of this size, in whole extents; as large as its origin, it can never overflow.
+
+        A snapshot also keeps a table of what it has copied: 16 bytes for each chunk of 4 KiB.
+        """
+        wanted = size.bytes(origin=self.lv_size, free=self.vg_free)
+        if wanted >= self.lv_size:
+            wanted = self.lv_size + self.lv_size // 128 + self.vg_extent_size
+        return -(-wanted // self.vg_extent_size) * self.vg_extent_size
+
+
+def volumes_at(paths: Iterable[str], host: Host) -> dict[str, Volume]:
+    """Give the volumes at those paths, in one question; a path that is no volume's is left out."""
+    numbers = {path: node.number for path in paths if (node := host.look(path)) and node.number}
+    if not numbers:
+        return {}
+    found = {volume.number: volume for volume in _reported(host, *numbers, ok=(0, NOT_FOUND))}
+    return {path: found[number] for path, number in numbers.items() if number in found}
+
+
+def find(volume: str, host: Host) -> Volume | None:
+    """Look for ``VG/LV`` among its group's volumes; ``None`` if it is not there.
+
+    Asked for by name, «not there» and «the group cannot be read now» would be the same exit code.
+    """
+    group, _, name = volume.partition("/")
+    found = _reported(host, "--select", f"lv_name={name}", group)
+    return found[0] if found else None
+
+
+def _reported(host: Host, *which: str, ok: tuple[int, ...] = (0,)) -> list[Volume]:
+    report = host.ask("lvs", *REPORT, *which, ok=ok).out
+    listed = json.loads(report)["report"][0].get("lv", []) if report.strip() else []
+    return [msgspec.convert(entry, Volume, strict=False) for entry in listed]
