@@ -101,6 +101,20 @@ SHAPES = {
         "guests:\n" + _guest("web", "/dev/hostvg/web") + _guest("db", "/dev/hostvg/db-1") + _job("web, db"),
         _two_volumes,
     ),
+    "two guests at one moment": Shape(
+        "guests:\n" + _guest("web", "/dev/hostvg/web") + _guest("db", "/dev/hostvg/db-1") + _job("[web, db]"),
+        _two_volumes,
+    ),
+    "a guest with two disks": Shape(
+        "guests:\n"
+        + _guest(
+            "web",
+            "/dev/hostvg/web, /dev/hostvg/db-1",
+            open="[partitions, guest-lv, {mount: {leave-out: [disk2p1]}}]",
+        )
+        + _job("web"),
+        _two_volumes,
+    ),
     "only a snapshot": Shape(
         "guests:\n" + _guest("web", "/dev/hostvg/web", open="[]") + _job("web"), _volume
     ),

@@ -30,6 +30,9 @@ COMMANDS = {
     "schema": "Print the JSON Schema of the configuration, for editors.",
 }
 
+HIDDEN = {"tend"}
+"Commands that holdstill itself calls."
+
 
 class Commands(click.Group):
     """Subcommands, each imported when it is called."""
@@ -41,7 +44,7 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand."""
-        if cmd_name not in COMMANDS:
+        if cmd_name not in {*COMMANDS, *HIDDEN}:
             ctx.fail(f"There is no command {cmd_name!r}{nearest(cmd_name, COMMANDS)}")
         module = importlib.import_module(f"holdstill.cli.{cmd_name}")
         command: click.Command = module.command

@@ -49,6 +49,7 @@ class PlanningHost:
         """See :meth:`holdstill.host.Host.run`."""
         del ok, deadline, env, watch
         self._lines.append(shlex.join(argv))
+        self._shows.setdefault(planned, "")  # what a planned command makes is not there to be asked about
         return Answer(argv, 0, out=planned)
 
     @contextmanager
@@ -108,8 +109,12 @@ class PlanningHost:
         return self._host.installed(tool)
 
     def _shown(self, word: str) -> str:
-        if word not in self._shows:
-            return word
-        if not self._shows[word]:
-            raise NotPlannableError(f"what is inside {word} is known once it is there")
-        return self._shows[word]
+        """Give what to ask about in place of a word: a path, or a list of paths."""
+        return ",".join(map(self._shown_path, word.split(",")))
+
+    def _shown_path(self, path: str) -> str:
+        if path not in self._shows or not path:
+            return path
+        if not self._shows[path]:
+            raise NotPlannableError(f"what is inside {path} is known once it is there")
+        return self._shows[path]

@@ -11,7 +11,7 @@ from pluggy import HookimplMarker
 from holdstill.facts import Facts
 from holdstill.host import Host
 from holdstill.plugins.load import Found
-from holdstill.run import backup, expose, folders, prepare, release, verify
+from holdstill.run import backup, expose, folders, prepare, release, tend, verify
 from holdstill.run.run import Run
 
 hookimpl = HookimplMarker("holdstill")
@@ -33,8 +33,9 @@ class Lifecycle:
 
     @hookimpl
     def holdstill_backup(self, run: Run) -> None:
-        """Run the job's backup."""
-        backup.backup(run)
+        """Run the job's backup, looking after what it reads."""
+        with tend.tending(run):
+            backup.backup(run)
 
     @hookimpl
     def holdstill_release(self, run: Run) -> None:

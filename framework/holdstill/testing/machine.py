@@ -11,7 +11,7 @@ import os
 import pickle
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,9 @@ class Machine:
         with self._one_at_a_time:
             fault = self.fault if self.fault and self.fault.at == len(self.commands) else None
             self.commands.append(argv)
-            answer = self._answer(argv, fault.kind if fault else None)
+        kind = fault.kind if fault else None
+        with nullcontext() if argv[0] in self.programs else self._one_at_a_time:
+            answer = self._answer(argv, kind)
         if answer.status not in ok:
             raise CommandFailedError(answer)
         return answer

@@ -1,0 +1,107 @@
+"""What is held is looked after while it is read: a snapshot that fills up gets more room."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import structlog
+
+from holdstill.errors import ExitCode
+from holdstill.testing import Trial, classic_disk, trial_in
+from holdstill_plugins import lvm_fill
+
+MIB = 1 << 20
+CONFIGURATION = """
+guests:
+  web:
+    disks: [/dev/hostvg/web]
+    snapshot: {lvm: {size: 16M, cap: 40M}}
+jobs:
+  nightly: {guests: [web], backup: {command: {run: backup-program}}}
+"""
+
+
+@pytest.fixture
+def trial(tmp_path, monkeypatch):
+    """A job whose snapshot is looked at as often as can be."""
+    monkeypatch.setattr(lvm_fill, "AT_EASE", 0.01)
+    monkeypatch.setattr(lvm_fill, "ALERT", 0.01)
+    return trial_in(
+        tmp_path / "machine", CONFIGURATION, lambda machine: machine.add_volume("hostvg/web", classic_disk())
+    )
+
+
+def snapshot(trial: Trial):
+    """The snapshot that is held."""
+    return next(volume for volume in trial.machine.kernel.volumes.values() if volume.room)
+
+
+def writes_until(trial: Trial, size: int, seconds: float = 10.0):
+    """A backup during which the guest fills seven tenths of its snapshot, until that has a size, or time is over."""
+    sizes: list[int] = []
+
+    def program(_trees):
+        made, ends = snapshot(trial), time.monotonic() + seconds
+        while made.room < size and time.monotonic() < ends:
+            made.used = int(made.room * 0.7)
+            threading.Event().wait(0.01)
+        threading.Event().wait(0.1)  # what would go too far, does so now
+        sizes.append(made.room)
+        return 0
+
+    trial.machine.programs["backup-program"] = program
+    return sizes
+
+
+def test_a_snapshot_that_fills_up_is_extended_by_its_size_up_to_its_cap(trial):
+    sizes = writes_until(trial, 40 * MIB)
+    assert trial.run().ok
+    assert sizes == [40 * MIB]
+    assert [argv[4] for argv in trial.machine.commands if argv[0] == "lvextend"] == ["+4", "+2"]
+    assert trial.state() == trial.before
+
+
+def test_it_is_not_extended_beyond_what_its_group_has(trial):
+    trial.machine.kernel.free["hostvg"] = 24 * MIB
+    trial.before = trial.state()
+    sizes = writes_until(trial, 24 * MIB)
+    assert trial.run().ok
+    assert sizes == [24 * MIB]
+    assert trial.state() == trial.before
+
+
+def test_one_that_is_nearly_full_and_cannot_grow_is_warned_of_once(trial, told):
+    def program(_trees):
+        made = snapshot(trial)
+        made.room, made.used = 40 * MIB, 38 * MIB
+        threading.Event().wait(0.2)
+        return 0
+
+    trial.machine.programs["backup-program"] = program
+    trial.machine.kernel.free["hostvg"] = 16 * MIB
+    trial.run()
+    [warning] = [event for event in told if event["log_level"] == "warning"]
+    assert "over 90% full and cannot be extended" in warning["why"]
+    assert "cap" in warning["why"]
+
+
+def test_one_that_overflows_is_told_at_once_and_fails_the_job(trial, told):
+    def program(_trees):
+        snapshot(trial).invalid = True
+        threading.Event().wait(0.2)
+        return 0
+
+    trial.machine.programs["backup-program"] = program
+    outcome = trial.run()
+    assert outcome.code == ExitCode.BACKUP_FAILED
+    assert [event["why"] for event in told if event["log_level"] == "warning" and "lost" in event["why"]]
+    assert trial.state() == trial.before
+
+
+@pytest.fixture
+def told():
+    """All that is logged."""
+    with structlog.testing.capture_logs() as events:
+        yield events
