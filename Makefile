@@ -4,7 +4,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: demo test check model lab lab-shell bench docs lock clean packages lab-packages
+.PHONY: demo test check model lab lab-shell bench bench-lab docs lock clean packages lab-packages
 
 demo: $(READY) packages
 	$(PYTHON) contrib/demo/demo.py
@@ -29,6 +29,9 @@ lab-shell: $(READY) lab-packages
 
 bench: $(READY)
 	$(PYTHON) tests/bench/bench.py
+
+bench-lab: $(READY) lab-packages
+	$(PYTHON) tests/bench/lab.py
 
 docs: $(READY)
 	$(PYTHON) docs/generate.py

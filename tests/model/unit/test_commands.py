@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from holdstill.errors import RunInterrupted, UnavailableError
-from holdstill.host import command
+from holdstill.host import command, companion, orphans
 from holdstill.host.command import ENVIRONMENT
 from holdstill.host.failures import CommandFailedError, CommandStuckError
 from holdstill.host.interruption import STOPPING, Interruption
@@ -366,3 +366,60 @@ def test_a_daemon_that_a_command_left_behind_is_no_command(host, leave_behind, f
     run = f"r-{os.getpid()}-with-daemon"
     leave_behind(run, "setsid", "--fork", "sh", "-c", forks)
     assert host.still_running(run, os.getsid(0)) == []
+
+
+def test_a_process_in_the_middle_of_execve_is_taken_for_one_of_the_runs(host, leave_behind, monkeypatch):
+    """It has no environment yet: a recovery that looked just then would undo what it is about to do."""
+    run = f"r-{os.getpid()}-in-execve"
+    pid = leave_behind("another", "sh", "-c", "sleep 600 & echo $! > {0}")
+    monkeypatch.setattr(orphans, "_environment", lambda found: [b""] if found == pid else [b"A=1"])
+    assert host.still_running(run, os.getsid(0)) == [pid]
+
+
+# Companions
+
+
+def test_a_companion_tells_that_it_is_ready_and_ends_when_it_is_left(host, tmp_path):
+    script = f"echo ready; read -r _; echo ended > {tmp_path}/end"
+    with host.companion("sh", "-c", script) as line:
+        assert line == "ready"
+        assert not (tmp_path / "end").exists()
+    assert (tmp_path / "end").read_text() == "ended\n"
+
+
+def test_a_companion_lets_go_when_we_are_killed(tmp_path):
+    script = f"echo ready; read -r _; echo ended > {tmp_path}/end"
+    if (child := os.fork()) == 0:
+        with RealHost().companion("sh", "-c", script):
+            os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert eventually((tmp_path / "end").exists)
+
+
+def test_a_companion_that_says_nothing_is_not_waited_for_longer_than_its_limit(host):
+    with (
+        pytest.raises(CommandFailedError, match=r"was not ready within 0.2 s"),
+        host.companion("cat", limit=0.2),
+    ):
+        pytest.fail("it was not ready")
+
+
+def test_a_companion_that_ended_too_early_is_an_error(host):
+    with (
+        pytest.raises(CommandFailedError, match="ended before it was asked to"),
+        host.companion("echo", "ready"),
+    ):
+        time.sleep(0.3)
+
+
+def test_a_companion_that_does_not_end_is_killed(host, monkeypatch, tmp_path):
+    monkeypatch.setattr(companion, "GRACE", 0.3)
+    with host.companion("sh", "-c", f"echo $$ > {tmp_path}/pid; echo ready; exec sleep 600"):
+        pid = int((tmp_path / "pid").read_text())
+    assert not runs(pid)
+
+
+def test_a_companion_that_is_not_installed_is_a_sentence(host):
+    with pytest.raises(UnavailableError, match=r"«no-such-companion» cannot be started"):  # noqa: SIM117
+        with host.companion("no-such-companion"):
+            pytest.fail("there is none")

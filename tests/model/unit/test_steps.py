@@ -88,9 +88,13 @@ def resolve(tmp_path):
         ]
     )
 
-    def resolved(guest="", job="", disks="[/dev/a]"):
+    def resolved(guest="", job="", disks="[/dev/a]", more=""):
         lines = [
             "guests:",
+            *(
+                f"  {name}: {{disks: [/dev/{name}], open: [copies], snapshot: copies}}"
+                for name in more.split()
+            ),
             "  web:",
             f"    disks: {disks}",
             "    open: [copies]" if "open:" not in guest else "",
@@ -254,3 +258,19 @@ def test_a_job_that_is_not_there_is_named_with_those_that_are(tmp_path):
         match=r"There is no job 'nightly'; did you mean 'nightli'\?; known are: nightli, weekly",
     ):
         Resolver(config, Registry(), typist, INFO).job()
+
+
+# Guests that are held at one moment
+
+
+def test_guests_in_a_list_of_their_own_are_a_group(resolve):
+    job, wrong = resolve(job="guests: [[web, other], third]", more="other third")
+    assert not wrong
+    assert [[guest.name for guest in group] for group in job.groups] == [["web", "other"], ["third"]]
+    assert {step.group for guest in job.groups[0] for step in guest.steps} == {"web+other"}
+    assert {step.group for step in job.groups[1][0].steps} == {"third"}
+
+
+def test_a_guest_in_two_groups_is_named_twice(resolve):
+    _, wrong = resolve(job="guests: [web, [web]]")
+    assert [complaint.partition(": ")[2] for complaint in wrong] == ["'web' is named twice"]
