@@ -75,12 +75,10 @@ def detach(facts: Facts, host: Host) -> None:
     ``losetup --detach`` of one that is in use succeeds and does nothing until its last user is gone, so look
     again. Raises UnavailableError while it is in use.
     """
-    store, window = str(facts["store"]), (facts["start"], facts["size"])
-    for loop in _matching(store, window, host):
+    window = (facts["start"], facts["size"])
+    loops = [loop for loop, at in on(str(facts["store"]), host).items() if at == window]
+    for loop in loops:
         host.run("losetup", "--detach", loop, ok=(0, 1))
-    if left := _matching(store, window, host):
-        raise UnavailableError(f"{left[0]} is still in use")
-
-
-def _matching(store: str, window: tuple[object, object], host: Host) -> list[str]:
-    return [loop for loop, at in on(store, host).items() if at == window]
+    for loop in loops:
+        if host.look(f"/sys/block/{loop.rpartition('/')[2]}/loop"):
+            raise UnavailableError(f"{loop} is still in use")

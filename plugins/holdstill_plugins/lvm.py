@@ -22,12 +22,13 @@ from holdstill.plugin import (
     UnavailableError,
     hookimpl,
     missing_tools,
+    printable,
 )
 from holdstill_plugins import lvm_fill, lvm_mend
 from holdstill_plugins.lvm_freeze import frozen
 from holdstill_plugins.lvm_names import safe_name
 from holdstill_plugins.lvm_room import Wanted, no_room
-from holdstill_plugins.lvm_volumes import Volume, find, volumes_at
+from holdstill_plugins.lvm_volumes import NOT_FOUND, Volume, find, volumes_at
 
 TAG = "holdstill"
 
@@ -165,13 +166,8 @@ def holdstill_still(facts: Facts, host: Host) -> None:
     """Refuse a backup whose snapshot overflowed: it read garbage from then on."""
     if "volume" not in facts:
         return
-    volume = find(str(facts["volume"]), host)
-    if volume is None:
-        raise BackupError(f"the snapshot {facts['volume']} is gone")
-    if volume.lv_snapshot_invalid not in {"", "unknown"}:
-        raise BackupError(
-            f"the snapshot {facts['volume']} overflowed; give it more room ('size'), or more to grow ('cap')"
-        )
+    if why := lvm_fill.lost(str(facts["volume"]), host):
+        raise BackupError(why)
 
 
 @hookimpl
@@ -181,15 +177,17 @@ def holdstill_undo(facts: Facts, host: Host) -> None:
         lvm_mend.wake_maps(host, *suspended)
         return
     snapshot, origin = str(facts["volume"]), str(facts["origin"])
-    volume = find(snapshot, host)  # first: it waits for an LVM command that is at work on the group
     lvm_mend.wake(host, origin, snapshot)
-    if volume is not None:
-        _remove(volume, str(facts["tag"]), origin, host)
+    _remove(snapshot, str(facts["tag"]), origin, host)
     lvm_mend.sweep(host, origin, snapshot)
 
 
-def _remove(volume: Volume, tag: str, origin: str, host: Host) -> None:
-    if tag not in volume.lv_tags.split(","):
-        raise UnavailableError(f"{volume.name} does not bear the tag {tag}, so it is not removed")
-    with lvm_mend.awake_after(host, origin, volume.name):
-        host.run("lvremove", "--yes", volume.name)
+def _remove(snapshot: str, tag: str, origin: str, host: Host) -> None:
+    """Remove the volume of that name if it bears our tag: LVM itself looks, so that one command is enough.
+
+    Its exit code for «no such volume» is also that of every failure, so look closer then.
+    """
+    with lvm_mend.awake_after(host, origin, snapshot):
+        removed = host.run("lvremove", "--yes", "--select", f"lv_tags={tag}", snapshot, ok=(0, NOT_FOUND))
+    if removed.status and (volume := find(snapshot, host)) and tag in volume.lv_tags.split(","):
+        raise UnavailableError(f"lvremove says: {printable(removed.err.strip())}")

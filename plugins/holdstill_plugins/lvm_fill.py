@@ -49,9 +49,22 @@ def tend(facts: Facts, host: Host) -> float:
     return ALERT if fill.share >= EXTEND_AT / 2 else AT_EASE
 
 
+def lost(name: str, host: Host) -> str:
+    """Say what has become of a snapshot that cannot be read any more; nothing if it is well."""
+    answer = host.ask("dmsetup", "status", map_name(name), ok=(0, 1))
+    if answer.status:
+        return f"the snapshot {name} is gone"
+    kind, state = answer.out.split()[2:4]
+    if kind == "snapshot" and "/" not in state:
+        return f"the snapshot {name} overflowed; give it more room ('size'), or more to grow ('cap')"
+    if kind == "thin" and not state.isdecimal():
+        return f"the thin snapshot {name} cannot be read ({state}); look at its pool"
+    return ""
+
+
 def _fill(name: str, host: Host) -> Fill:
     status = host.ask("dmsetup", "status", map_name(name)).out.split()
-    used, slash, size = status[3].partition("/") if len(status) > 3 else ("", "", "")  # noqa: PLR2004
+    used, slash, size = status[3].partition("/")
     if not slash:
         raise SnapshotError(f"the snapshot {name} has overflowed: it is lost, and this backup has failed")
     return Fill(int(used) * SECTOR, int(size) * SECTOR)

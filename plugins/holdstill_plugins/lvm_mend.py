@@ -37,11 +37,14 @@ def wake_maps(host: Host, *maps: str) -> None:
 
 def sweep(host: Host, origin: str, snapshot: str) -> None:
     """When LVM has no such snapshot any more: remove its maps that are left, and give the origin its own table."""
+    left = (map_name(snapshot), f"{map_name(snapshot)}-cow", f"{map_name(origin)}-real")
+    if not any(host.look(f"/dev/mapper/{name}") for name in left):
+        return
     maps = host.ask("dmsetup", "info", "--columns", "--noheadings", "--options", "name").out.split()
-    for name in (map_name(snapshot), f"{map_name(snapshot)}-cow"):
+    for name in left[:2]:
         if name in maps:
             host.run("dmsetup", "remove", "--retry", name)
-    if f"{map_name(origin)}-real" in maps and not _has_snapshots(host, origin):
+    if left[2] in maps and not _has_snapshots(host, origin):
         host.run("lvchange", "--refresh", origin)
 
 

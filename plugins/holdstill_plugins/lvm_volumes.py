@@ -11,7 +11,7 @@ from holdstill.plugin import Host, Size
 
 FIELDS = (
     "vg_name,lv_name,lv_size,lv_layout,lv_role,lv_kernel_major,lv_kernel_minor,pool_lv,vg_free,vg_extent_size,"
-    "lv_tags,lv_snapshot_invalid"
+    "lv_tags"
 )
 REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options", FIELDS)
 NOT_FOUND = 5
@@ -34,7 +34,6 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     vg_free: int
     vg_extent_size: int
     lv_tags: str
-    lv_snapshot_invalid: str
 
     @property
     def name(self) -> str:

@@ -13,7 +13,7 @@ from holdstill.run.folders import leave_note, make_job_folder
 from holdstill.run.job import Guest
 from holdstill.run.prepare import by_plugin
 from holdstill.run.quiet import Quiet
-from holdstill.run.run import Run
+from holdstill.run.run import Ready, Run
 from holdstill.run.side_by_side import SideBySide
 from holdstill.words import Device, Exposed, MakeSnapshots, Role, Sources, Step, Tree
 
@@ -39,9 +39,8 @@ def expose(run: Run) -> None:
     those that are held already are opened, several at once.
     """
     make_job_folder(run)
-    groups = ready(run)
     with SideBySide[Exposed]() as opening:
-        for group in groups:
+        for group in run.ready:
             _expose_group(run, group, opening)
     run.exposed = opening.results()
     leave_note(run)
@@ -52,14 +51,6 @@ def _expose_group(run: Run, group: list[Ready], opening: SideBySide[Exposed]) ->
         return
     for held, snapshots in zip(group, hold_still(run, group), strict=True):
         opening.start(_open, run, held.guest, snapshots)
-
-
-class Ready:
-    """A guest whose snapshots only need to be made."""
-
-    def __init__(self, guest: Guest, make: MakeSnapshots) -> None:
-        self.guest = guest
-        self.make = make
 
 
 def ready(run: Run) -> list[list[Ready]]:

@@ -25,6 +25,7 @@ class Lifecycle:
     def holdstill_prepare(self, run: Run) -> None:
         """Look at everything; complain of all at once."""
         prepare.look(run)
+        run.ready = expose.ready(run)
 
     @hookimpl
     def holdstill_expose(self, run: Run) -> None:

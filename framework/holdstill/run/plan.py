@@ -9,10 +9,10 @@ from holdstill.facts import Fact
 from holdstill.host.planning import PlanningHost
 from holdstill.journal.records import Promise
 from holdstill.run.backup import backup
-from holdstill.run.expose import Ready, make_snapshots, open_step, ready
+from holdstill.run.expose import make_snapshots, open_step, ready
 from holdstill.run.folders import leave_note, make_job_folder
 from holdstill.run.job import Guest, Job
-from holdstill.run.run import Run
+from holdstill.run.run import Ready, Run
 from holdstill.run.start import Site
 from holdstill.words import Exposed, Promised, RunInfo, Sources, Tree
 

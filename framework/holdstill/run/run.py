@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from holdstill.facts import Fact
 from holdstill.host import Host
 from holdstill.host.interruption import Interruption
 from holdstill.plugins.registry import Registry
-from holdstill.run.job import Job
+from holdstill.run.job import Guest, Job
 from holdstill.run.outcome import Outcome
-from holdstill.words import Exposed, Hold, Progress, Promised, RunInfo
+from holdstill.words import Exposed, Hold, MakeSnapshots, Progress, Promised, RunInfo
 
 if TYPE_CHECKING:
     from holdstill.journal.records import Promise
@@ -30,6 +30,13 @@ class Promises(Protocol):
 
     def undone(self, promise: Promised) -> None:
         """Note that a promise is kept."""
+
+
+class Ready(NamedTuple):
+    """A guest, looked at, and what makes its snapshots."""
+
+    guest: Guest
+    make: MakeSnapshots
 
 
 class Run:
@@ -54,6 +61,8 @@ class Run:
         self.job = job or Job(groups=(), backup=None, verify=(), lease=0, release_within=release_within)
         self.interruption = interruption or Interruption()
         self.progress: Progress = progress or Silent()
+        self.ready: list[list[Ready]] = []
+        "Guests whose snapshots only need to be made, group by group; from the end of ``prepare`` on."
         self.exposed: tuple[Exposed, ...] = ()
         "What can be read, guest by guest; empty until ``expose`` is over."
         self.outcome = Outcome(run=info.id, job=info.job, session=info.session)

@@ -18,6 +18,8 @@ from holdstill.run.run import Run
 
 log = structlog.get_logger()
 
+FIRST_LOOK = 2.0
+"Seconds: what was made just now is well."
 AFTER_A_FAILURE = 5.0
 "Seconds until the next look at something that could not be looked after."
 
@@ -53,7 +55,7 @@ class Tender:
         self._host = host
         tended = [promise for promise in promises if plugins.implements(promise.plugin, "holdstill_tend")]
         self._promises = {promise.number: promise for promise in tended}
-        self._due = dict.fromkeys(self._promises, 0.0)
+        self._due = dict.fromkeys(self._promises, time.monotonic() + FIRST_LOOK)
         self._said: dict[int, str] = {}
 
     def tend(self, over_within: Callable[[float], bool]) -> None:

@@ -171,8 +171,13 @@ class Machine:
 
     def look(self, path: str) -> Node | None:
         """See :meth:`holdstill.host.Host.look`."""
+        if path.startswith("/sys/block/loop"):
+            attached = path.replace("/sys/block", "/dev").removesuffix("/loop") in self.kernel.loops
+            return Node(kind=NodeKind.FOLDER, size=0) if attached else None
         if not path.startswith("/dev/"):
             return self._real.look(path)
+        if path.removeprefix("/dev/mapper/") in self.volume_maps():
+            return Node(kind=NodeKind.BLOCK, size=0)
         if path not in self.devices():
             return None
         return Node(kind=NodeKind.BLOCK, size=self.size(path), number=self.number(path))

@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from holdstill.errors import ExitCode
+from holdstill.run import tend
 from holdstill.testing import Trial, classic_disk, trial_in
 from holdstill_plugins import lvm_fill
 
@@ -26,6 +27,7 @@ jobs:
 @pytest.fixture
 def trial(tmp_path, monkeypatch):
     """A job whose snapshot is looked at as often as can be."""
+    monkeypatch.setattr(tend, "FIRST_LOOK", 0.0)
     monkeypatch.setattr(lvm_fill, "AT_EASE", 0.01)
     monkeypatch.setattr(lvm_fill, "ALERT", 0.01)
     return trial_in(

@@ -49,7 +49,6 @@ def _record(machine: Machine, name: str, given: Arguments) -> dict[str, str]:
         "vg_free": str(machine.kernel.free[group]),
         "vg_extent_size": str(EXTENT),
         "lv_tags": ",".join(volume.tags),
-        "lv_snapshot_invalid": "snapshot invalid" if volume.invalid else "unknown" if volume.pool else "",
     }
     return {key: record[key] for key in given["--options"].split(",")}
 
@@ -94,9 +93,12 @@ def _lvextend(machine: Machine, arguments: list[str]) -> str:
 
 
 def _lvremove(machine: Machine, arguments: list[str]) -> str:
-    [name] = Arguments(arguments, flags=["--yes"]).words
+    given = Arguments(arguments, valued=["--select"], flags=["--yes"])
+    [name] = given.words
     if name not in machine.kernel.volumes:
         raise Refused(5, f'Failed to find logical volume "{name}"')
+    if given["--select"].removeprefix("lv_tags=") not in machine.kernel.volumes[name].tags:
+        return ""
     if machine.users(f"/dev/{name}"):
         raise Refused(5, f"Logical volume {name} is used by another device.")
     volume = machine.kernel.volumes.pop(name)

@@ -56,6 +56,8 @@ def _status(machine: Machine, arguments: list[str]) -> str:
     [name] = arguments
     for full, volume in machine.kernel.volumes.items():
         if full.replace("-", "--").replace("/", "-") == name:
+            if volume.pool:
+                return f"0 {volume.size // SECTOR} thin 2048 {volume.size // SECTOR - 1}\n"
             sectors = f"{volume.used // SECTOR}/{volume.room // SECTOR}"
             return f"0 {volume.size // SECTOR} snapshot {'Invalid' if volume.invalid else sectors} 16\n"
     raise Refused(1, "Device does not exist.")
