@@ -25,7 +25,7 @@ lab: $(READY) packages lab-packages
 	$(PYTHON) -m pytest tests/lab
 
 lab-shell: $(READY) lab-packages
-	$(PYTHON) tests/lab/shell.py
+	$(PYTHON) tests/lab/shell.py $(MACHINE)
 
 bench: $(READY)
 	$(PYTHON) tests/bench/bench.py

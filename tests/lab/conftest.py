@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from .commands import LabError
+from .kinds import KINDS, PLAIN, Kind
 from .lab import CHECKOUT, Lab
 from .machine import Machine
 from .needs import lacking
@@ -27,17 +27,20 @@ DEADLINE = float(os.environ.get("HOLDSTILL_LAB_DEADLINE", "180"))
 
 
 class Outside:
-    """The session's lab, and the pytest inside."""
+    """The session's lab, and the pytest inside each kind of machine."""
 
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
+        self._relays: dict[Kind, Relay] = {}
         self.lab = Lab(self._tell)
 
-    @cached_property
-    def relay(self) -> Relay:
-        """Knows all the scenarios of this session, so that one process inside can run them."""
-        tests = [item for item in self._session.items if _is_scenario(item)]
-        return Relay(self.lab.machine, {_name_inside(item): _deadline(item) for item in tests})
+    def relay(self, kind: Kind) -> Relay:
+        """Return what knows all scenarios of this session for ``kind``, so that one process inside can run them."""
+        if kind not in self._relays:
+            tests = [item for item in self._session.items if _is_scenario(item) and _kind(item) == kind]
+            limits = {_name_inside(item): _deadline(item) for item in tests}
+            self._relays[kind] = Relay(lambda: self.lab.machine(kind), limits)
+        return self._relays[kind]
 
     def _tell(self, text: str) -> None:
         terminal = self._session.config.pluginmanager.get_plugin("terminalreporter")
@@ -73,6 +76,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     return True
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have measured: no test depends on it, so somebody should see it."""
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:
+            terminalreporter.write_line(f"{report.nodeid.rpartition('::')[2]}: {name}: {value}")
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Leave no machine behind."""
     if OUTSIDE in session.stash:
@@ -94,7 +104,7 @@ def _reports(item: pytest.Item) -> list[pytest.TestReport]:
     if why := lacking():
         return [_not_run(item, why)]
     try:
-        told = _outside(item.session).relay.reports(_name_inside(item))
+        told = _outside(item.session).relay(_kind(item)).reports(_name_inside(item))
     except LabError as error:
         return [_report(item, "failed", str(error))]
     return [_as_reported(item, data) for data in told]
@@ -142,6 +152,11 @@ def _outside(session: pytest.Session) -> Outside:
 
 def _is_scenario(item: pytest.Item) -> bool:
     return SCENARIOS in item.path.parents
+
+
+def _kind(item: pytest.Item) -> Kind:
+    """Tell which machine a scenario runs in: a folder among the scenarios is named as its kind."""
+    return KINDS.get(item.path.relative_to(SCENARIOS).parts[0], PLAIN)
 
 
 def _name_inside(item: pytest.Item) -> str:

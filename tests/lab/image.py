@@ -1,7 +1,8 @@
-"""The machine's disk: Debian with a stock kernel, built once from packages."""
+"""The machine's disk: Debian with a stock kernel, built once from packages for each kind of machine."""
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import io
 import platform
@@ -15,6 +16,7 @@ from pathlib import Path
 
 from .cache import cached
 from .commands import run
+from .kinds import Kind
 
 PACKAGES = [
     "btrfs-progs",
@@ -70,6 +72,7 @@ class Image:
     """A built image: a folder with a disk and what QEMU needs to start it."""
 
     folder: Path
+    kind: Kind
 
     @property
     def disk(self) -> Path:
@@ -86,19 +89,25 @@ class Image:
         """The initial RAM disk that belongs to the kernel."""
         return self.folder / "initrd.img"
 
+    @property
+    def xen(self) -> Path:
+        """The hypervisor, where the kind has one: unpacked, as QEMU starts it."""
+        return self.folder / "xen"
 
-def image(tell: Callable[[str], None]) -> Image:
+
+def image(kind: Kind, tell: Callable[[str], None]) -> Image:
     """Return the image, built now if this version of it never was."""
 
     def build(folder: Path) -> None:
-        tell(f"building the Debian {_release()} image, once (a minute or two)")
-        _build(Image(folder))
+        tell(f"building the {kind.name} image of Debian {_release()}, once (a minute or two)")
+        _build(Image(folder, kind))
 
-    return Image(cached(f"image-{_release()}-{_key()}", build))
+    return Image(cached(f"image-{kind.name}-{_release()}-{_key(kind)}", build), kind)
 
 
-def _key() -> str:
-    return hashlib.sha256(Path(__file__).read_bytes() + _overlay()).hexdigest()[:12]
+def _key(kind: Kind) -> str:
+    made_from = [Path(__file__).read_bytes(), _overlay(), " ".join(kind.packages).encode()]
+    return hashlib.sha256(b"".join(made_from)).hexdigest()[:12]
 
 
 def _release() -> str:
@@ -107,22 +116,24 @@ def _release() -> str:
 
 def _build(fresh: Image) -> None:
     with tempfile.TemporaryDirectory(dir=fresh.folder.parent) as work:
-        root = _unpack_debian(Path(work))
+        root = _unpack_debian(Path(work), [*PACKAGES, *fresh.kind.packages])
         shutil.copy(_only(root, "boot/vmlinuz-*"), fresh.kernel)
         shutil.copy(_only(root, "boot/initrd.img-*"), fresh.initrd)
+        if fresh.kind.xen:
+            fresh.xen.write_bytes(gzip.decompress(_only(root, "boot/xen-*.gz").read_bytes()))
         with fresh.disk.open("wb") as empty:
             empty.truncate(DISK_SIZE)
         run("mkfs.ext4", "-q", "-d", root, fresh.disk)
 
 
-def _unpack_debian(work: Path) -> Path:
+def _unpack_debian(work: Path, packages: list[str]) -> Path:
     (work / "overlay.tar").write_bytes(_overlay())
     (work / "apt.conf").write_text(_apt_settings())
     run(
         "mmdebstrap",
         "--mode=root",
         "--variant=minbase",
-        f"--include={','.join(PACKAGES)}",
+        f"--include={','.join(packages)}",
         f"--aptopt={work / 'apt.conf'}",
         "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),

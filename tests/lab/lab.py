@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 
 from .cache import cache
-from .image import Image, image
+from .image import image
+from .kinds import PLAIN, Kind
 from .machine import Machine
 from .python_tree import python_tree
 from .qemu import Shares
@@ -28,11 +29,11 @@ class Lab:
         self._temporary = tempfile.TemporaryDirectory(dir=cache(), prefix="session-")
         self.folder = Path(self._temporary.name)
 
-    def machine(self) -> Machine:
+    def machine(self, kind: Kind = PLAIN) -> Machine:
         """Return a new machine with fresh disks, not yet booted."""
-        image, shares = self.image, self.shares
+        disk, shares = image(kind, self._tell), self.shares
         folder = Path(tempfile.mkdtemp(dir=self.folder, prefix="machine-"))
-        self._machines.append(Machine(image, shares, folder))
+        self._machines.append(Machine(disk, shares, folder))
         return self._machines[-1]
 
     def close(self) -> None:
@@ -40,11 +41,6 @@ class Lab:
         for machine in self._machines:
             machine.cut_power()
         self._temporary.cleanup()
-
-    @cached_property
-    def image(self) -> Image:
-        """The image that every machine starts from."""
-        return image(self._tell)
 
     @cached_property
     def shares(self) -> Shares:

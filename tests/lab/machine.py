@@ -62,8 +62,7 @@ class Machine:
             *qemu.command(self._image, self._disks, self._shares, accelerator),
             "-serial",
             "mon:stdio",
-            "-append",
-            f"{qemu.KERNEL_WORDS} systemd.mask=lab-agent.service",
+            *qemu.kernel(self._image, "systemd.mask=lab-agent.service"),
         ]
 
     def power_off(self, limit: float = 120) -> None:
@@ -108,8 +107,7 @@ class Machine:
             *qemu.port(theirs.fileno()),
             "-serial",
             "stdio",
-            "-append",
-            f"{qemu.KERNEL_WORDS} systemd.mask=serial-getty@ttyS0.service",
+            *qemu.kernel(self._image, f"systemd.mask=serial-getty@{self._image.kind.console}.service"),
         ]
         with self._console.open("ab") as log, theirs:
             self._qemu = subprocess.Popen(

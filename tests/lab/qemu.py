@@ -10,8 +10,7 @@ from .cache import cache
 from .image import Image
 
 KERNEL_WORDS = (
-    "root=/dev/vda rw console=ttyS0 loglevel=4 panic=-1 systemd.show_status=auto"
-    " sysctl.kernel.hung_task_timeout_secs=60"
+    "root=/dev/vda rw loglevel=4 panic=-1 systemd.show_status=auto sysctl.kernel.hung_task_timeout_secs=60"
 )
 UP_WITHIN = 300.0
 # Where KVM works a machine is up in a few seconds; where it only seems to, it never is.
@@ -44,7 +43,7 @@ class Shares:
 
 
 def command(image: Image, disks: Disks, shares: Shares, accelerator: str) -> list[str]:
-    """Return QEMU's command line, without its consoles and kernel words."""
+    """Return QEMU's command line, without its consoles and what it starts."""
     return [
         # It must not outlive the tests, whatever ends them.
         "setpriv",
@@ -56,9 +55,9 @@ def command(image: Image, disks: Disks, shares: Shares, accelerator: str) -> lis
         "-accel",
         accelerator,
         "-cpu",
-        "host" if accelerator == "kvm" else "max",
+        ("host" if accelerator == "kvm" else "max") + image.kind.cpu,
         "-m",
-        "2048",
+        str(image.kind.memory),
         "-smp",
         "2",
         "-display",
@@ -66,10 +65,6 @@ def command(image: Image, disks: Disks, shares: Shares, accelerator: str) -> lis
         "-nic",
         "none",
         "-no-reboot",
-        "-kernel",
-        str(image.kernel),
-        "-initrd",
-        str(image.initrd),
         "-drive",
         f"file={_word(disks.root)},if=virtio,format=qcow2",
         "-drive",
@@ -77,6 +72,15 @@ def command(image: Image, disks: Disks, shares: Shares, accelerator: str) -> lis
         *_share("checkout", shares.checkout),
         *_share("local", shares.local),
     ]
+
+
+def kernel(image: Image, *words: str) -> list[str]:
+    """Return the words that start the kernel with ``words`` of its own, under Xen where the kind has it."""
+    told = " ".join([KERNEL_WORDS, f"console={image.kind.console}", *words])
+    if image.kind.xen:
+        modules = f"{_word(image.kernel)} {told},{_word(image.initrd)}"
+        return ["-kernel", str(image.xen), "-append", image.kind.xen, "-initrd", modules]
+    return ["-kernel", str(image.kernel), "-initrd", str(image.initrd), "-append", told]
 
 
 def port(descriptor: int) -> list[str]:

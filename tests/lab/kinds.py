@@ -1,0 +1,33 @@
+"""The kinds of machine there are: what each has beside Debian, and how it starts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of machine. The scenarios in the folder of its name run in it."""
+
+    name: str
+    packages: tuple[str, ...] = ()
+    memory: int = 2048
+    console: str = "ttyS0"
+    # What is taken from the processor: QEMU's words.
+    cpu: str = ""
+    # The words for Xen, which then starts first.
+    xen: str = ""
+
+
+PLAIN = Kind("plain")
+XEN = Kind(
+    "xen",
+    packages=("busybox-static", "xen-system-amd64"),
+    memory=5120,
+    console="hvc0",
+    # With them, QEMU 7.2 emulates a processor on which Debian's kernel dies under Xen at its first instruction.
+    cpu=",-smap,-smep",
+    # The last word is for QEMU as well: saved lazily, registers of one process appear in another one.
+    xen="console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M spec-ctrl=eager-fpu",
+)
+KINDS = {kind.name: kind for kind in (PLAIN, XEN)}
