@@ -20,7 +20,6 @@ BOOT_FILES = {"vmlinuz-5.10": b"kernel" * 50_000, "grub/menu.lst": b"default 0\n
 ROOT_FILES = {
     "etc/fstab": b"/dev/vg_guest1/root / ext4 defaults 0 1\n/dev/xvda1 /boot ext3 defaults 0 2\n",
     "etc/hostname": b"guest1\n",
-    "boot/.keep": b"",
     **DATA_FILES,
 }
 
@@ -34,22 +33,39 @@ class GuestDisk:
     root_files: Mapping[str, bytes] = field(repr=False)
 
 
+def new_volume(host_vg: str, name: str, size: str = "256M") -> Path:
+    """Make an empty logical volume of the host."""
+    run("lvcreate", "--yes", "--name", name, "--size", size, host_vg)
+    return Path("/dev") / host_vg / name
+
+
 def make_guest_disk(host_vg: str, name: str, guest_vg: str = "vg_guest1", size: str = "256M") -> GuestDisk:
     """Make and fill the logical volume ``name``, and leave no trace of its volume group on the host."""
-    run("lvcreate", "--yes", "--name", name, "--size", size, host_vg)
-    disk = Path("/dev") / host_vg / name
-    run("sfdisk", "--quiet", disk, text=TABLE)
+    disk = new_volume(host_vg, name, size)
     fstab = ROOT_FILES["etc/fstab"].replace(b"vg_guest1", guest_vg.encode())
     root_files = {**ROOT_FILES, "etc/fstab": fstab}
-    with _udev_kept_off_loops():
-        with _loop(disk, BOOT_START, BOOT_SIZE) as boot:
-            run("mkfs.ext3", "-q", "-L", "boot", boot)
-            _fill(boot, BOOT_FILES)
-        with _loop(disk, PV_START) as pv, _active_root(guest_vg, pv) as root:
-            run("mkfs.ext4", "-q", "-L", "root", root)
-            _fill(root, root_files)
-    run("blockdev", "--flushbufs", disk)
+    with new_tree(disk, guest_vg) as tree:
+        _fill(tree, root_files)
+        _fill(tree / "boot", BOOT_FILES)
     return GuestDisk(disk, BOOT_FILES, root_files)
+
+
+@contextmanager
+def new_tree(disk: Path, guest_vg: str = "vg_guest1") -> Iterator[Path]:
+    """Give the empty file systems of a new guest's disk, mounted as the guest will mount them."""
+    run("sfdisk", "--quiet", disk, text=TABLE)
+    with (
+        TemporaryDirectory() as folder,
+        _udev_kept_off_loops(),
+        _loop(disk, BOOT_START, BOOT_SIZE) as boot,
+        _loop(disk, PV_START) as pv,
+        _active_root(guest_vg, pv) as root,
+    ):
+        run("mkfs.ext3", "-q", "-L", "boot", boot)
+        run("mkfs.ext4", "-q", "-L", "root", root)
+        with _mounted(root, Path(folder)) as tree, _mounted(boot, tree / "boot"):
+            yield tree
+    run("blockdev", "--flushbufs", disk)
 
 
 @contextmanager
@@ -89,13 +105,18 @@ def _active_root(vg: str, pv: str) -> Iterator[Path]:
         run("vgchange", *only, "--activate", "n", vg)
 
 
-def _fill(device: str | Path, files: Mapping[str, bytes]) -> None:
-    with TemporaryDirectory() as folder:
-        run("mount", device, folder)
-        try:
-            for name, content in files.items():
-                path = Path(folder, name)
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-        finally:
-            run("umount", folder)
+@contextmanager
+def _mounted(device: str | Path, folder: Path) -> Iterator[Path]:
+    folder.mkdir(exist_ok=True)
+    run("mount", device, folder)
+    try:
+        yield folder
+    finally:
+        run("umount", folder)
+
+
+def _fill(folder: Path, files: Mapping[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)

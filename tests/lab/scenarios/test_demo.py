@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from .installed import host_state
 from .system import run
-from .test_jobs import host_state
 
 DEMO = Path(__file__).parents[3] / "contrib" / "demo" / "demo.py"
 

@@ -3,101 +3,32 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from holdstill_plugins.udev_rule import RULE
-
 from .guest_disk import GuestDisk
+from .installed import STEPS, Site, host_state
 from .system import attempt, mappings, run, wait_until
 
-CONFIGURATION = """\
-guests:
-  web:
-    disks: [{disk}]
-    open: [{steps}]
-jobs:
-  nightly:
-    guests: [web]
-    backup: {{tar: {{to: {archives}, compress: gzip}}}}
-"""
+pytestmark = pytest.mark.usefixtures("udev_rule")
+
 WAYS = [
-    "partitions, guest-lv, mount",
+    STEPS,
     "kpartx, guest-lv, mount",
     "partitions, guest-vg, mount",
     "kpartx, guest-vg, mount",
 ]
 
 
-class Site:
-    """Holdstill, configured for one guest."""
-
-    def __init__(self, folder: Path) -> None:
-        self.config = folder / "holdstill.yaml"
-        self.archives = folder / "archives"
-        self.archives.mkdir()
-        self.options = [
-            f"--config={self.config}",
-            f"--state={folder / 'state'}",
-            f"--trees={folder / 'trees'}",
-        ]
-        self.tree = folder / "trees" / "nightly" / "web"
-
-    def configure(self, disk: Path, steps: str = WAYS[0]) -> None:
-        """Write the configuration."""
-        self.config.write_text(CONFIGURATION.format(disk=disk, steps=steps, archives=self.archives))
-        self.config.chmod(0o600)
-
-    def argv(self, *arguments: str) -> list[str]:
-        """The words of a holdstill command."""
-        return ["holdstill", *self.options, *arguments]
-
-    def call(self, *arguments: str) -> str:
-        """Run holdstill, and return what it prints; fail the test if it fails."""
-        return run(*self.argv(*arguments))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def udev_rule() -> Iterator[None]:
-    """Install the udev rule that comes with holdstill, as «holdstill check» asks for."""
-    rule = Path("/run/udev/rules.d/12-holdstill.rules")
-    rule.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(RULE, rule)
-    run("udevadm", "control", "--reload")
-    yield
-    rule.unlink()
-    run("udevadm", "control", "--reload")
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """A holdstill with nothing configured, on a host that has not seen the guest's volume group since it booted."""
-    for folder in ("pvs_online", "vgs_online"):  # udev activates a group once, and remembers it here
-        shutil.rmtree(Path("/run/lvm") / folder, ignore_errors=True)
-    return Site(tmp_path)
-
-
 def guest_groups() -> list[str]:
     """Maps of a guest's volume group under its own name: the host activated what is not its own."""
     run("udevadm", "settle")
     return [name for name in mappings() if name.startswith("vg_guest1")]
-
-
-def host_state() -> dict[str, object]:
-    """Everything on the host that a run could leave something of."""
-    run("udevadm", "settle")
-    return {
-        "volumes": run("lvs", "--noheadings", "--options", "vg_name,lv_name,lv_attr,lv_tags").split("\n"),
-        "maps": mappings(),
-        "loops": run("losetup", "--noheadings", "--list", "--output", "BACK-FILE").split(),
-        "mounts": [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()],
-    }
 
 
 @pytest.mark.parametrize("steps", WAYS)
@@ -111,10 +42,9 @@ def test_the_archive_has_what_is_on_the_guests_disk(site: Site, guest_disk: Gues
     with tarfile.open(archive) as tar:
         for files, folder in ((guest_disk.root_files, "./"), (guest_disk.boot_files, "./boot/")):
             for name, content in files.items():
-                if name != "boot/.keep":
-                    file = tar.extractfile(folder + name)
-                    assert file
-                    assert file.read() == content, name
+                file = tar.extractfile(folder + name)
+                assert file
+                assert file.read() == content, name
 
 
 @pytest.mark.parametrize("steps", WAYS)
