@@ -1,10 +1,12 @@
-"""Holdstill as it is installed on a host and configured for one guest, and all that it could leave there."""
+"""Holdstill as it is installed on a host and configured, and all that it could leave there."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
-from .system import mappings, run
+from .system import attempt, mappings, run
 
 CONFIGURATION = """\
 guests:
@@ -20,7 +22,7 @@ STEPS = "partitions, guest-lv, mount"
 
 
 class Site:
-    """Holdstill, configured for one guest."""
+    """Holdstill with a configuration, and folders of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.config = folder / "holdstill.yaml"
@@ -34,8 +36,12 @@ class Site:
         self.tree = folder / "trees" / "nightly" / "web"
 
     def configure(self, disk: Path, steps: str = STEPS) -> None:
-        """Write the configuration."""
-        self.config.write_text(CONFIGURATION.format(disk=disk, steps=steps, archives=self.archives))
+        """Write the configuration of one guest, whose files are archived."""
+        self.write(CONFIGURATION.format(disk=disk, steps=steps, archives=self.archives))
+
+    def write(self, configuration: str) -> None:
+        """Write a whole configuration."""
+        self.config.write_text(configuration)
         self.config.chmod(0o600)
 
     def argv(self, *arguments: str) -> list[str]:
@@ -45,6 +51,17 @@ class Site:
     def call(self, *arguments: str) -> str:
         """Run holdstill, and return what it prints; fail the test if it fails."""
         return run(*self.argv(*arguments))
+
+    def refused(self, *arguments: str) -> str:
+        """Run holdstill, which is to fail; return what it complains of."""
+        done = attempt(*self.argv(*arguments))
+        assert done.returncode, done.stdout
+        return done.stderr
+
+    def outcome(self, job: str) -> dict[str, Any]:
+        """Run a job, and return how it ended."""
+        told: dict[str, Any] = json.loads(attempt(*self.argv("run", job, "--json")).stdout)
+        return told
 
 
 def host_state() -> dict[str, object]:

@@ -6,12 +6,12 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from .site import Site, host_state
+from .installed import Site, host_state
 from .system import mappings, run, wait_until
 
 CONFIGURATION = """
@@ -22,7 +22,7 @@ jobs:
     guests: {named}
     backup:
       command:
-        run: [sh, -c, 'echo $HOLDSTILL_DEVICES | tr : "\\n" | xargs -n1 head -c 512 > {archives}/copy']
+        run: [sh, -c, 'echo $HOLDSTILL_DEVICES | tr : "\\n" | xargs -n1 head -c 512 > {copy}']
 """
 ONE_GUEST = "db: {disks: [/dev/hostvg/data, /dev/hostvg/log], snapshot: {lvm: {size: 8M}}, open: []}"
 TWO_GUESTS = """a: {disks: [/dev/hostvg/data], snapshot: {lvm: {size: 8M}}, open: []}
@@ -74,8 +74,14 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     """Holdstill, to hold both disks at one moment."""
     made = Site(tmp_path)
     guests, named = request.param
-    made.write(CONFIGURATION.replace("{guests}", guests).replace("{named}", named))
+    made.write(configured(made, guests, named))
     return made
+
+
+def configured(site: Site, guests: str, named: str) -> str:
+    """A configuration whose backup is the first sector of each disk."""
+    copy = site.archives / "copy"
+    return CONFIGURATION.format(guests=guests, named=named, copy=copy)
 
 
 def counters(site: Site) -> tuple[int, int]:
@@ -91,7 +97,9 @@ def suspended() -> list[str]:
     return [name for name, state in rows if state == "Suspended"]
 
 
-def test_what_is_written_to_two_disks_in_turn_is_never_torn(site: Site, writer: Writer) -> None:
+def test_what_is_written_to_two_disks_in_turn_is_never_torn(
+    site: Site, writer: Writer, record_property: Callable[[str, object], None]
+) -> None:
     before = host_state()
     for _ in range(3):
         writer.goes_on()
@@ -102,7 +110,8 @@ def test_what_is_written_to_two_disks_in_turn_is_never_torn(site: Site, writer: 
         assert set(outcome["frozen_seconds"]) == set(outcome["quiet_seconds"])
     writer.goes_on()
     assert host_state() == before
-    print("frozen for", outcome["frozen_seconds"], "the writer's longest stall:", writer.report()["stall"])
+    record_property("seconds for which the disks were frozen", outcome["frozen_seconds"])
+    record_property("the writer's longest stall in seconds", writer.report()["stall"])
 
 
 def test_snapshots_one_after_the_other_would_be_torn(disks: list[str], writer: Writer) -> None:
@@ -151,7 +160,7 @@ def test_several_thin_disks_are_refused_by_name(hostvg: str, tmp_path: Path) -> 
         run("lvcreate", "--yes", "--thin", "--virtualsize", "32M", "--name", name, f"{hostvg}/pool")
     site = Site(tmp_path)
     guest = "db: {disks: [/dev/hostvg/t1, /dev/hostvg/t2], snapshot: {lvm: {size: 4M}}, open: []}"
-    site.write(CONFIGURATION.replace("{guests}", guest).replace("{named}", "[db]"))
+    site.write(configured(site, guest, "[db]"))
     complaint = site.refused("check")
     assert "/dev/hostvg/t1" in complaint
     assert "/dev/hostvg/t2" in complaint

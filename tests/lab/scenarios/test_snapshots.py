@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from .conftest import DATA_DISK, HOST_VG
-from .site import Site, host_state
+from .installed import Site, host_state
 from .system import attempt, clear, run, wait_until
 
 MIB = 1 << 20
@@ -46,12 +45,6 @@ def volume(group: str) -> Iterator[str]:
     run("lvcreate", "--yes", "--name", "web", "--size", "64M", group)
     yield f"/dev/{group}/web"
     run("lvremove", "--yes", f"{group}/web")
-
-
-@pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """A holdstill with nothing configured."""
-    return Site(tmp_path)
 
 
 def configure(
@@ -193,7 +186,7 @@ def test_an_overflow_beneath_a_mount_is_never_an_empty_backup(site: Site, volume
     configure(site, volume, "{size: 4M, cap: 4M}", opened="[mount]")
     before = host_state()
     site.call("pre", "nightly")
-    tree = site.trees / "nightly" / "web"
+    tree = site.tree
     assert (tree / "lost+found").exists()
     snapshot = run("findmnt", "--noheadings", "--output", "SOURCE", tree).strip()
     run("lvchange", "--monitor", "y", snapshot)  # as an administrator's own call may have it
