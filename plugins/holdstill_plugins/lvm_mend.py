@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from holdstill.plugin import Host
 from holdstill_plugins import lvm_awake
 from holdstill_plugins.lvm_names import map_name
+from holdstill_plugins.lvm_volumes import find
 
 
 @contextmanager
@@ -36,9 +37,9 @@ def wake_maps(host: Host, *maps: str) -> None:
 
 
 def sweep(host: Host, origin: str, snapshot: str) -> None:
-    """When LVM has no such snapshot any more: remove its maps that are left, and give the origin its own table."""
+    """If LVM has no such snapshot any more, remove its maps that are left, and give the origin its own table."""
     left = (map_name(snapshot), f"{map_name(snapshot)}-cow", f"{map_name(origin)}-real")
-    if not any(host.look(f"/dev/mapper/{name}") for name in left):
+    if not any(host.look(f"/dev/mapper/{name}") for name in left) or find(snapshot, host):
         return
     maps = host.ask("dmsetup", "info", "--columns", "--noheadings", "--options", "name").out.split()
     for name in left[:2]:

@@ -35,4 +35,8 @@ def command(places: Places, job: str, log_to: str, verbose: bool, as_json: bool)
 def _summary(outcome: Outcome) -> str:
     took = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in outcome.seconds.items())
     quiet = ", ".join(f"{guest} {seconds * 1000:.0f} ms" for guest, seconds in outcome.quiet_seconds.items())
-    return f"Done: {took}. Held still for their snapshots: {quiet}. Nothing is held."
+    frozen = ", ".join(
+        f"{guest} {seconds * 1000:.0f} ms" for guest, seconds in outcome.frozen_seconds.items()
+    )
+    together = f" Disks frozen together: {frozen}." if frozen else ""
+    return f"Done: {took}. Held still for their snapshots: {quiet}.{together} Nothing is held."

@@ -10,6 +10,10 @@ from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
+import structlog
+
+log = structlog.get_logger()
+
 R = TypeVar("R")
 
 MOST = 4
@@ -43,4 +47,7 @@ class SideBySide(Generic[R]):
 
     def results(self) -> tuple[R, ...]:
         """Wait for all; give their results in the order in which they were started, or raise the first failure."""
+        failed = [error for future in self._started if (error := future.exception())]
+        for error in failed[1:]:
+            log.error("failed as well", why=str(error))
         return tuple(future.result() for future in self._started)

@@ -32,7 +32,7 @@ REFUSED = {"mirror": "is a mirror volume"}
 @pytest.fixture(scope="module")
 def group() -> Iterator[str]:
     """Make the host's volume group on two devices, as mirrors need them."""
-    run("sfdisk", "--quiet", DATA_DISK, text="label: gpt\nsize=2G\n\n")
+    run("sfdisk", "--quiet", DATA_DISK, text="label: gpt\nsize=2G\nsize=+\n")
     run("udevadm", "settle")
     run("vgcreate", "--yes", HOST_VG, f"{DATA_DISK}1", f"{DATA_DISK}2")
     yield HOST_VG
