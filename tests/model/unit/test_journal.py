@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from holdstill.errors import StorageError
@@ -214,6 +214,7 @@ def test_a_run_goes_on_after_any_torn_tail(tmp_path_factory, make_header_of_sess
     journal.leave()
     content = journal.path.read_bytes()
     cut = max(cut, content.index(b"\n") + 1)
+    assume(not content[cut:].startswith(tail[:1] or b"-"))  # a tail that makes the last record whole is none
     journal.path.write_bytes(content[:cut] + tail)
     whole = tell(content[:cut]).promises
     taken = Journal.take(journal.path)
