@@ -74,7 +74,7 @@ def _need_room(disk: Device, copy: str, host: Host) -> None:
     if needed * SPARE > free:
         raise StorageError(
             f"{folder} has {human_bytes(free)} free and cannot clone files; a copy of {disk.path} needs "
-            f"{human_bytes(needed)} and some room to spare. Make room, or set 'folder' to another place."
+            f"{human_bytes(needed)} and some room to spare. Make room, or, with 'image', set 'folder' to another place."
         )
 
 

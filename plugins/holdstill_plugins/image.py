@@ -48,7 +48,7 @@ def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Compla
         if host.look(disk.path) and copies.is_qcow2(disk, host):
             found.append(
                 Complaint(
-                    f"{disk.path} is a qcow2 image; 'image' reads raw images only.",
+                    f"{disk.path} is a qcow2 image; 'image' reads raw images only. Write 'snapshot: qcow2'.",
                     ExitCode.CONFIG,
                 )
             )

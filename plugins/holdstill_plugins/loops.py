@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import msgspec
 
 from holdstill.plugin import Facts, Hold, Host, Promised, UnavailableError
+from holdstill_plugins.nbd_servers import serves
 
 
 class Window(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +51,7 @@ def _attach(window: Window, name: str, hold: Hold, host: Host) -> tuple[Promised
         store=window.store,
         start=window.start,
         size=window.size,
+        served=serves(window.store, host),
     )
     answer = host.run("losetup", "--find", "--show", *_arguments(window), planned=f"<loop device of {name}>")
     return promised, answer.out.strip()
@@ -73,10 +75,13 @@ def detach(facts: Facts, host: Host) -> None:
     """Detach the loop device of a promise.
 
     ``losetup --detach`` of one that is in use succeeds and does nothing until its last user is gone, so look
-    again. Raises UnavailableError while it is in use.
+    again. Raises UnavailableError while it is in use. Those on an NBD device that now serves something else are
+    somebody else's.
     """
-    window = (facts["start"], facts["size"])
-    loops = [loop for loop, at in on(str(facts["store"]), host).items() if at == window]
+    store, window = str(facts["store"]), (facts["start"], facts["size"])
+    if serves(store, host) not in {"", facts.get("served", "")}:
+        return
+    loops = [loop for loop, at in on(store, host).items() if at == window]
     for loop in loops:
         host.run("losetup", "--detach", loop, ok=(0, 1))
     for loop in loops:

@@ -50,6 +50,10 @@ def _image(machine: Machine) -> None:
     machine.add_image(machine.root / "web.img", classic_disk())
 
 
+def _qcow2(machine: Machine) -> None:
+    machine.add_qcow2(machine.root / "web.qcow2", classic_disk())
+
+
 def _volume(machine: Machine) -> None:
     machine.add_volume("hostvg/web", classic_disk())
 
@@ -78,6 +82,15 @@ SHAPES = {
     "an image that is copied": Shape(
         "guests:\n" + _guest("web", "{root}/web.img") + _job("web"),
         _image,
+        device_mapper=False,
+        can_clone=False,
+    ),
+    "a qcow2 image": Shape(
+        "guests:\n" + _guest("web", "{root}/web.qcow2", snapshot="qcow2") + _job("web"), _qcow2
+    ),
+    "a qcow2 image, copied, without device-mapper": Shape(
+        "guests:\n" + _guest("web", "{root}/web.qcow2", snapshot="qcow2") + _job("web"),
+        _qcow2,
         device_mapper=False,
         can_clone=False,
     ),

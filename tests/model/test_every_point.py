@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from holdstill.errors import ExitCode
 from holdstill.testing import Fault, Kind, Trial, every_point
 
@@ -34,8 +36,9 @@ def test_a_run_killed_at_any_command_is_recovered(shape, new_folder):
         assert_recovered(trial, fault)
 
 
-def test_a_recovery_killed_at_any_command_is_finished_by_the_next(shapes, new_folder):
-    shape = shapes["a logical volume"]
+@pytest.mark.parametrize("name", ["a logical volume", "a qcow2 image"])
+def test_a_recovery_killed_at_any_command_is_finished_by_the_next(shapes, new_folder, name):
+    shape = shapes[name]
 
     def dead_run() -> Trial:
         trial = shape.trial(new_folder())
@@ -50,8 +53,9 @@ def test_a_recovery_killed_at_any_command_is_finished_by_the_next(shapes, new_fo
             assert_recovered(trial, fault)
 
 
-def test_after_a_power_cut_at_any_command_recover_puts_the_host_right(shapes, new_folder):
-    shape = shapes["a logical volume"]
+@pytest.mark.parametrize("name", ["a logical volume", "a qcow2 image"])
+def test_after_a_power_cut_at_any_command_recover_puts_the_host_right(shapes, new_folder, name):
+    shape = shapes[name]
     for fault in every_point(lambda: shape.trial(new_folder()), Trial.run):
         if fault.kind is Kind.DIE_AFTER:
             trial = shape.trial(new_folder())

@@ -78,6 +78,18 @@ class Table:
 
 
 @dataclass(frozen=True)
+class Qcow2:
+    """A qcow2 file: what is inside shows only where it is served."""
+
+    inside: Content
+    told: Mapping[str, object] = field(default_factory=dict)
+    "What else «qemu-img info» tells."
+    kind: str = ""
+    uuid: str = ""
+    label: str = ""
+
+
+@dataclass(frozen=True)
 class Nothing:
     """Zeros."""
 
@@ -86,7 +98,7 @@ class Nothing:
     label: str = ""
 
 
-Content: TypeAlias = "FileSystem | Swap | PhysicalVolume | Table | Nothing"
+Content: TypeAlias = "FileSystem | Swap | PhysicalVolume | Table | Qcow2 | Nothing"
 
 
 def at(content: Content, start: int) -> Content:

@@ -19,7 +19,8 @@ from typing import Any
 from holdstill.host import Answer, Node, NodeKind
 from holdstill.host.failures import CommandFailedError
 from holdstill.host.real import RealHost
-from holdstill.testing.contents import Content, Nothing, at
+from holdstill.testing.commands import nbd
+from holdstill.testing.contents import Content, Nothing, Qcow2, at
 from holdstill.testing.faults import Fault, Killed, Kind
 
 Device = str
@@ -92,6 +93,7 @@ class Kernel:
     "Guest groups under a private name: their own name, and the devices they are on."
     suspended: set[str] = field(default_factory=set)
     "Names of maps that hang until somebody resumes them, as a killed LVM command can leave an origin's."
+    nbds: dict[str, nbd.Nbd] = field(default_factory=dict)
     boot: int = 1
 
 
@@ -184,7 +186,8 @@ class Machine:
 
     def read(self, path: str) -> str:
         """See :meth:`holdstill.host.Host.read`."""
-        return self.mountinfo() if path == "/proc/self/mountinfo" else self._real.read(path)
+        told = self.mountinfo() if path == "/proc/self/mountinfo" else nbd.shown(self, path)
+        return self._real.read(path) if told is None else told
 
     def write(self, path: str, content: str) -> None:
         """See :meth:`holdstill.host.Host.write`."""
@@ -227,6 +230,12 @@ class Machine:
         self.kernel.contents[str(path)] = content
         return str(path)
 
+    def add_qcow2(self, path: Path, content: Content, **told: object) -> str:
+        """Give the machine a qcow2 image, of which «qemu-img info» also tells ``told``; give its path."""
+        path.write_bytes(b"QFI\xfb")
+        self.kernel.contents[str(path)] = Qcow2(content, told)
+        return str(path)
+
     def add_volume(self, name: str, content: Content, *, size: int = DISK, pool: str = "") -> str:
         """Give the machine a logical volume ``VG/LV``; give its path."""
         self.kernel.volumes[name] = Volume(size=size, pool=pool)
@@ -239,6 +248,7 @@ class Machine:
         kernel = self.kernel
         return [
             *kernel.loops,
+            *nbd.DEVICES,
             *(f"/dev/{name}" for name in kernel.volumes),
             *(f"/dev/mapper/{name}" for name in kernel.maps),
             *(link for name in kernel.maps if (link := self.volume_link(name))),
@@ -258,8 +268,9 @@ class Machine:
 
     def number(self, device: Device) -> str:
         """A device's number: the same as long as it is there."""
-        if device.startswith("/dev/loop"):
-            return f"7:{device.removeprefix('/dev/loop')}"
+        for prefix, major in (("/dev/loop", 7), ("/dev/nbd", 43)):
+            if device.startswith(prefix):
+                return f"{major}:{device.removeprefix(prefix)}"
         names = [f"/dev/mapper/{name}" for name in self.kernel.maps]
         links = {self.volume_link(name): f"/dev/mapper/{name}" for name in self.kernel.maps}
         device = links.get(device, device)
@@ -284,6 +295,9 @@ class Machine:
     def content(self, device: Device, offset: int = 0) -> Content:
         """What is on a device, ``offset`` bytes from its beginning."""
         store, start = self.extent_of(device)
+        if served := self.kernel.nbds.get(store):
+            inside = self.kernel.contents[served.image]
+            return at(inside.inside if isinstance(inside, Qcow2) else inside, start + offset)
         return at(self.kernel.contents.get(store, Nothing()), start + offset)
 
     def size(self, device: Device) -> int:
@@ -291,6 +305,8 @@ class Machine:
         kernel = self.kernel
         if device in kernel.loops:
             return kernel.loops[device].size or DISK
+        if device.startswith("/dev/nbd"):
+            return DISK if device in kernel.nbds else 0
         for name, entry in kernel.maps.items():
             if device in {f"/dev/mapper/{name}", self.volume_link(name)}:
                 return sum(length for length, _, _ in entry.lines)
@@ -327,13 +343,13 @@ class Machine:
     # What happens to it
 
     def power_off(self) -> None:
-        """Lose the power and boot again: maps, loop devices and mounts are gone, volumes and files are not."""
+        """Lose the power and boot again: maps, loop and NBD devices and mounts are gone, volumes and files are not."""
         from holdstill.testing.commands.mounts import uncover
 
         for mount in reversed(self.kernel.mounts):
             uncover(mount)
         kernel = self.kernel
-        kernel.loops, kernel.maps, kernel.mounts, kernel.imported = {}, {}, [], {}
+        kernel.loops, kernel.maps, kernel.mounts, kernel.imported, kernel.nbds = {}, {}, [], {}, {}
         kernel.boot += 1
         self.opened.clear()
 

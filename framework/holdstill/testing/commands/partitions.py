@@ -43,14 +43,27 @@ def _blkid(machine: Machine, arguments: list[str]) -> str:
 
 
 def _lsblk(machine: Machine, arguments: list[str]) -> str:
-    [device] = Arguments(arguments, valued=["--output"], flags=["--json"]).words
+    [device] = Arguments(arguments, valued=["--output"], flags=["--json", "--paths"]).words
     return json.dumps({"blockdevices": [_block(machine, device)]})
 
 
 def _block(machine: Machine, device: str) -> dict[str, Any]:
     children = [user if user.startswith("/dev/") else f"/dev/mapper/{user}" for user in machine.users(device)]
     known = [child for child in children if child in machine.devices()]
-    return {"maj:min": machine.number(device), "children": [_block(machine, child) for child in known]}
+    nbd = machine.kernel.nbds.get(device)
+    found = (
+        [{"name": f"{device}p1", "maj:min": "259:0", "type": "part", "mountpoint": None}]
+        if nbd and nbd.partitions
+        else []
+    )
+    mounted = [mount.point for mount in machine.kernel.mounts if mount.source == device]
+    return {
+        "name": device,
+        "maj:min": machine.number(device),
+        "type": "dm" if device.startswith("/dev/mapper/") else "disk",
+        "mountpoint": mounted[0] if mounted else None,
+        "children": [*found, *(_block(machine, child) for child in known)],
+    }
 
 
 def _kpartx(machine: Machine, arguments: list[str]) -> str:
