@@ -19,7 +19,6 @@ from holdstill_plugins.nbd_servers import PREFIX, server, words
 FIRST = f"{PREFIX}0"
 TAKEN = "Failed to set NBD socket"
 "What qemu-nbd says when somebody else has the device, or was faster."
-PARTITION = "part"
 PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
 "Seconds; the kernel tells no event that can be waited for."
 
@@ -75,7 +74,7 @@ def _hide_partitions(device: str, host: Host) -> None:
     """Take the partitions that the kernel has found out of its sight: the host's LVM would see what is on them."""
     for pause in PAUSES:
         host.run("partx", "--delete", device, ok=(0, 1))
-        if not any(entry["type"] == PARTITION for entry in _made_of(device, host)):
+        if not any(_is_partition(entry, device) for entry in _made_of(device, host)):
             return
         host.pause(pause)
     raise UnavailableError(
@@ -111,16 +110,22 @@ def _wait_for_end(pid: str, device: str, copy: str, host: Host) -> None:
 
 def _users(device: str, host: Host) -> list[str]:
     """Give what is mounted from a device, or made of it; partitions that only the kernel knows do not count."""
-    found = [
-        entry["mountpoint"] or (entry["type"] not in {"disk", PARTITION} and entry["name"])
-        for entry in _made_of(device, host)
+    found = _made_of(device, host)
+    return [
+        entry["mountpoint"] or entry["name"]
+        for entry in found
+        if entry["mountpoint"] or not (entry["name"] == device or _is_partition(entry, device))
     ]
-    return [str(user) for user in found if user]
+
+
+def _is_partition(entry: dict[str, Any], device: str) -> bool:
+    """Tell a partition of the kernel's by its name; lsblk says that a map of kpartx(8) is of the same type."""
+    return str(entry["kname"]).startswith(f"{device}p")
 
 
 def _made_of(device: str, host: Host) -> Iterator[dict[str, Any]]:
     """Give what lsblk(8) tells of a device, and of all that is made of it."""
-    answer = host.ask("lsblk", "--json", "--paths", "--output", "NAME,TYPE,MOUNTPOINT", device)
+    answer = host.ask("lsblk", "--json", "--paths", "--output", "NAME,KNAME,MOUNTPOINT", device)
     waiting: list[dict[str, Any]] = json.loads(answer.out)["blockdevices"]
     while waiting:
         entry = waiting.pop()

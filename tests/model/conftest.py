@@ -88,10 +88,11 @@ SHAPES = {
     "a qcow2 image": Shape(
         "guests:\n" + _guest("web", "{root}/web.qcow2", snapshot="qcow2") + _job("web"), _qcow2
     ),
-    "a qcow2 image, copied, without device-mapper": Shape(
-        "guests:\n" + _guest("web", "{root}/web.qcow2", snapshot="qcow2") + _job("web"),
+    "a qcow2 image that is copied, with kpartx": Shape(
+        "guests:\n"
+        + _guest("web", "{root}/web.qcow2", snapshot="qcow2", open="[kpartx, guest-lv, mount]")
+        + _job("web"),
         _qcow2,
-        device_mapper=False,
         can_clone=False,
     ),
     "a logical volume": Shape("guests:\n" + _guest("web", "/dev/hostvg/web") + _job("web"), _volume),

@@ -52,7 +52,7 @@ def _block(machine: Machine, device: str) -> dict[str, Any]:
     known = [child for child in children if child in machine.devices()]
     nbd = machine.kernel.nbds.get(device)
     found = (
-        [{"name": f"{device}p1", "maj:min": "259:0", "type": "part", "mountpoint": None}]
+        [{"name": f"{device}p1", "kname": f"{device}p1", "maj:min": "259:0", "mountpoint": None}]
         if nbd and nbd.partitions
         else []
     )
@@ -60,7 +60,7 @@ def _block(machine: Machine, device: str) -> dict[str, Any]:
     return {
         "name": device,
         "maj:min": machine.number(device),
-        "type": "dm" if device.startswith("/dev/mapper/") else "disk",
+        "kname": f"/dev/dm-{device}" if device.startswith("/dev/mapper/") else device,
         "mountpoint": mounted[0] if mounted else None,
         "children": [*found, *(_block(machine, child) for child in known)],
     }
