@@ -35,6 +35,7 @@ PACKAGES = [
     "procps",
     "psmisc",
     "python3",
+    "qemu-utils",
     "rsync",
     "strace",
     "systemd-sysv",
