@@ -11,7 +11,7 @@ from holdstill.journal.records import Promise
 from holdstill.run.backup import backup
 from holdstill.run.expose import make_snapshots, open_step, ready
 from holdstill.run.folders import leave_note, make_job_folder
-from holdstill.run.job import Guest, Job
+from holdstill.run.job import Job
 from holdstill.run.run import Ready, Run
 from holdstill.run.start import Site
 from holdstill.words import Exposed, Promised, RunInfo, Sources, Tree
@@ -80,14 +80,13 @@ def _plan_group(run: Run, host: PlanningHost, group: list[Ready]) -> list[str]:
     disks = [disk.path for held in group for disk in held.guest.snapshot.disks]
     if len(disks) > 1:
         host.note(f"frozen together while their snapshots are made: {', '.join(disks)}")
-    snapshots = [_plan_snapshots(run, host, held) for held in group]
-    planned = zip(group, snapshots, strict=True)
-    return [word for held, made in planned if (word := _plan_guest(run, host, held.guest, made))]
+    return [word for held in group if (word := _plan_guest(run, host, held))]
 
 
-def _plan_guest(run: Run, host: PlanningHost, guest: Guest, sources: Sources) -> str:
-    unknown = ""
+def _plan_guest(run: Run, host: PlanningHost, held: Ready) -> str:
+    unknown, guest = "", held.guest
     try:
+        sources = _plan_snapshots(run, host, held)
         for step in guest.open:
             sources = open_step(run, step, sources)
             _imagine(host, sources)
