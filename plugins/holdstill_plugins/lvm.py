@@ -59,10 +59,10 @@ def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Compla
     volumes = volumes_at((disk.path for step in steps for disk in step.disks), host)
     found = [complaint for step in steps for complaint in _unfit(step, steps, volumes)]
     wanted = [
-        Wanted(guest=step.guest, volume=volumes[disk.path], size=step.options.size)
+        Wanted(guest=step.guest, volume=volume, size=step.options.size)
         for step in steps
         for disk in step.disks
-        if disk.path in volumes
+        if (volume := volumes.get(disk.path)) and not _no_origin(volume)
     ]
     return [*found, *no_room(wanted, host)]
 
@@ -92,7 +92,7 @@ def _no_origin(volume: Volume) -> str:
 
 
 def _torn(volume: Volume, options: Options) -> str:
-    if volume.pool_lv and not options.quiesced:
+    if volume.is_thin and not options.quiesced:
         return (
             "is a thin volume and one of several disks that must be of one moment, which LVM cannot do for thin ones. "
             "Have a quiesce step stop all that the guest writes, and say so with 'quiesced: true'."
@@ -104,7 +104,7 @@ def _torn(volume: Volume, options: Options) -> str:
 def holdstill_freeze(disks: tuple[Device, ...], hold: Hold, host: Host) -> AbstractContextManager[None]:
     """Suspend the origins; thin ones must be quiet for another reason, see the option ``quiesced``."""
     volumes = volumes_at((disk.path for disk in disks), host)
-    thick = [volume.name for volume in volumes.values() if not volume.pool_lv]
+    thick = [volume.name for volume in volumes.values() if not volume.is_thin]
     return frozen(thick, hold, host) if thick else nullcontext()
 
 
@@ -132,8 +132,8 @@ def _snapshot_of(disk: Device, origin: Volume | None, step: Step[Options], hold:
         volume=snapshot,
         tag=tag,
         origin=origin.name,
-        size=0 if origin.pool_lv else origin.room(step.options.size),
-        cap=0 if origin.pool_lv else origin.room(step.options.cap),
+        size=0 if origin.is_thin else origin.room(step.options.size),
+        cap=0 if origin.is_thin else origin.room(step.options.cap),
     )
     with lvm_mend.awake_after(host, origin.name, snapshot):
         host.run(
@@ -150,7 +150,7 @@ def _kind(origin: Volume, options: Options) -> tuple[str, ...]:
     A thick one is watched by us, not by LVM's daemon: that would unmount a snapshot that overflows, and the backup
     would go on in an empty folder.
     """
-    if origin.pool_lv:
+    if origin.is_thin:
         return ("--setactivationskip", "n", "--activate", "y")
     return ("--size", f"{origin.room(options.size)}b", "--monitor", "n")
 

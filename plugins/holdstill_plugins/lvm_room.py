@@ -29,8 +29,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 def no_room(wanted: list[Wanted], host: Host) -> list[Complaint]:
     """Complain of volume groups and thin pools that are too full for all that is wanted of them."""
-    thick = [one for one in wanted if not one.volume.pool_lv]
-    thin = [one for one in wanted if one.volume.pool_lv]
+    thick = [one for one in wanted if not one.volume.is_thin]
+    thin = [one for one in wanted if one.volume.is_thin]
     return [
         *(complaint for group in _by(thick, "vg_name") if (complaint := _full_group(group))),
         *(complaint for pool in _by(thin, "pool") if (complaint := _full_pool(pool, host))),

@@ -30,7 +30,7 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     lv_kernel_major: int
     lv_kernel_minor: int
     pool_lv: str
-    "The pool of a thin volume."
+    "The pool of a thin volume, or of a cached one."
     vg_free: int
     vg_extent_size: int
     lv_tags: str
@@ -44,6 +44,11 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     def number(self) -> str:
         """``MAJOR:MINOR`` of the device: it has many paths."""
         return f"{self.lv_kernel_major}:{self.lv_kernel_minor}"
+
+    @property
+    def is_thin(self) -> bool:
+        """Whether its snapshots need no room of their own, but in its pool."""
+        return "thin" in self.lv_layout.split(",")
 
     @property
     def pool(self) -> str:

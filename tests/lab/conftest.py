@@ -8,39 +8,57 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from .commands import LabError
-from .kinds import KINDS, PLAIN, Kind
+from .kinds import KINDS, PLAIN, XEN, Kind
 from .lab import CHECKOUT, Lab
 from .machine import Machine
 from .needs import lacking
-from .relay import Relay
+from .relay import Relay, Report
 
 Outcome = Literal["failed", "skipped"]
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-DEADLINE = float(os.environ.get("HOLDSTILL_LAB_DEADLINE", "180"))
+DEADLINE = float(os.environ.get("HOLDSTILL_LAB_DEADLINE", "300"))
+MACHINES = {PLAIN: 2, XEN: 1}
+"How many of each kind work at the same time: in emulation, one seldom has work for a whole processor."
 
 
 class Outside:
-    """The session's lab, and the pytest inside each kind of machine."""
+    """The session's lab, and what runs in its machines from the beginning on, several at a time."""
 
     def __init__(self, session: pytest.Session) -> None:
         self._session = session
-        self._relays: dict[Kind, Relay] = {}
+        self._told: dict[str, Future[list[Report]]] = {}
         self.lab = Lab(self._tell)
 
-    def relay(self, kind: Kind) -> Relay:
-        """Return what knows all scenarios of this session for ``kind``, so that one process inside can run them."""
-        if kind not in self._relays:
-            tests = [item for item in self._session.items if _is_scenario(item) and _kind(item) == kind]
-            limits = {_name_inside(item): _deadline(item) for item in tests}
-            self._relays[kind] = Relay(lambda: self.lab.machine(kind), limits)
-        return self._relays[kind]
+    def begin(self) -> None:
+        """Have all scenarios run; those of one file one after the other, in one machine with other files'."""
+        files: dict[Path, list[pytest.Item]] = {}
+        for item in filter(_is_scenario, self._session.items):
+            files.setdefault(item.path, []).append(item)
+        shares = {kind: [[] for _ in range(MACHINES[kind])] for kind in MACHINES}
+        for items in files.values():
+            min(shares[_kind(items[0])], key=len).extend(items)
+        for kind, share in ((kind, share) for kind, shares_of in shares.items() for share in shares_of):
+            self._begin(kind, share)
+
+    def _begin(self, kind: Kind, items: list[pytest.Item]) -> None:
+        limits = {_name_inside(item): _deadline(item) for item in items}
+        relay = Relay(lambda: self.lab.machine(kind), limits)
+        one_by_one = ThreadPoolExecutor(1)
+        self._told |= {test: one_by_one.submit(relay.reports, test) for test in limits}
+
+    def reports(self, test: str) -> list[Report]:
+        """Wait for what a machine reports of ``test``; raise a LabError that says why there is nothing."""
+        if not self._told:
+            self.begin()
+        return self._told[test].result()
 
     def _tell(self, text: str) -> None:
         terminal = self._session.config.pluginmanager.get_plugin("terminalreporter")
@@ -76,6 +94,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> bool | None:
     return True
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Have the machines begin before the first test outside: they take the longest."""
+    if any(map(_is_scenario, session.items)) and not lacking() and not session.config.option.collectonly:
+        _outside(session).begin()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Show what tests have measured: no test depends on it, so somebody should see it."""
     for report in terminalreporter.getreports("passed"):
@@ -104,7 +129,7 @@ def _reports(item: pytest.Item) -> list[pytest.TestReport]:
     if why := lacking():
         return [_not_run(item, why)]
     try:
-        told = _outside(item.session).relay(_kind(item)).reports(_name_inside(item))
+        told = _outside(item.session).reports(_name_inside(item))
     except LabError as error:
         return [_report(item, "failed", str(error))]
     return [_as_reported(item, data) for data in told]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 
 from .cache import cache
+from .commands import LabError
 from .image import image
 from .kinds import PLAIN, Kind
 from .machine import Machine
@@ -26,18 +28,25 @@ class Lab:
         self._tell = tell
         self._live = live
         self._machines: list[Machine] = []
+        self._closed = False
+        self._making = threading.Lock()
         self._temporary = tempfile.TemporaryDirectory(dir=cache(), prefix="session-")
         self.folder = Path(self._temporary.name)
 
     def machine(self, kind: Kind = PLAIN) -> Machine:
-        """Return a new machine with fresh disks, not yet booted."""
-        disk, shares = image(kind, self._tell), self.shares
-        folder = Path(tempfile.mkdtemp(dir=self.folder, prefix="machine-"))
-        self._machines.append(Machine(disk, shares, folder))
-        return self._machines[-1]
+        """Return a new machine with fresh disks, not yet booted. Several threads may ask."""
+        with self._making:
+            if self._closed:
+                raise LabError("The lab is closed.")
+            disk, shares = image(kind, self._tell), self.shares
+            folder = Path(tempfile.mkdtemp(dir=self.folder, prefix="machine-"))
+            self._machines.append(Machine(disk, shares, folder))
+            return self._machines[-1]
 
     def close(self) -> None:
         """End what still runs and remove the session's files."""
+        with self._making:
+            self._closed = True
         for machine in self._machines:
             machine.cut_power()
         self._temporary.cleanup()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -156,15 +158,14 @@ def test_a_thin_pool_that_is_nearly_full_is_refused(site: Site, group: str) -> N
 
 @pytest.mark.parametrize("way", ["run", "pre and post"])
 def test_a_snapshot_that_fills_up_is_extended_while_it_is_read(site: Site, volume: str, way: str) -> None:
-    piece = f"dd if=/dev/urandom of={volume} bs=1M count=1 seek=$n conv=notrunc,fsync"
-    slowly = f"for n in $(seq 0 15); do {piece}; sleep 0.7; done"
-    configure(site, volume, "{size: 8M, cap: 32M}", backup=json.dumps(["sh", "-c", slowly]))
+    fill = [sys.executable, str(Path(__file__).with_name("fill.py")), volume, HOST_VG]
+    configure(site, volume, "{size: 8M, cap: 32M}", backup=json.dumps(fill))
     before = host_state()
     if way == "run":
         site.call("run", "nightly")
     else:
         site.call("pre", "nightly")
-        run("sh", "-c", slowly)
+        run(*fill)
         site.call("post", "nightly")
     assert host_state() == before
     wait_until(lambda: attempt("pgrep", "--full", "holdstill.* tend ").returncode == 1, "nobody tends it")
@@ -183,7 +184,7 @@ def test_a_snapshot_that_reaches_its_cap_overflows_and_fails_the_job(site: Site,
 def test_an_overflow_beneath_a_mount_is_never_an_empty_backup(site: Site, volume: str) -> None:
     """LVM's daemon unmounts a snapshot that it watches when it overflows, and leaves an empty folder."""
     run("mkfs.ext4", "-q", volume)
-    configure(site, volume, "{size: 4M, cap: 4M}", opened="[mount]")
+    configure(site, volume, "{size: 4M, cap: 4M}", opened="[partitions, mount: {root: disk1}]")
     before = host_state()
     site.call("pre", "nightly")
     tree = site.tree
