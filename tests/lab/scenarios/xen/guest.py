@@ -76,7 +76,7 @@ class Guest:
     def wait_for_records(self, count: int) -> None:
         """Wait until it has reported ``count`` more."""
         wanted = len(self.records()) + count
-        wait_until(lambda: len(self.records()) >= wanted, f"{self.name} reports {count} records", limit=300)
+        wait_until(lambda: len(self.records()) >= wanted, f"{self.name} reports {count} records", limit=600)
 
 
 @contextmanager

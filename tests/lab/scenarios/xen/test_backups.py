@@ -16,7 +16,7 @@ from ..installed import Site, host_state
 from ..system import run
 from .guest import MARKER, Guest, Record, counter_of, fill, running
 
-pytestmark = [pytest.mark.deadline(1200), pytest.mark.usefixtures("udev_rule")]
+pytestmark = [pytest.mark.deadline(1800), pytest.mark.usefixtures("udev_rule")]
 
 BACKUPS = 10
 # So many records the guest writes undisturbed, that there is something to compare with.
