@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
-from ..system import run, wait_until
+from ..system import attempt, run, wait_until
 
 INIT = Path(__file__).with_name("init.sh")
 FSTAB = "/dev/vg_guest1/root / ext4 defaults 0 1\n/dev/xvda1 /boot ext3 defaults 0 2\n"
@@ -84,7 +84,7 @@ def running(name: str, disk: Path, folder: Path) -> Iterator[Guest]:
     """Start a guest from ``disk``, follow its console, and end it without ceremony."""
     configuration, console = folder / f"{name}.cfg", folder / f"{name}.console"
     configuration.write_text(CONFIGURATION.format(name=name, disk=disk, release=os.uname().release))
-    run("xl", "create", configuration)
+    _create(configuration)
     try:
         with _followed(name, console):
             yield Guest(name, disk, console)
@@ -92,6 +92,14 @@ def running(name: str, disk: Path, folder: Path) -> Iterator[Guest]:
         run("xl", "destroy", name)
         # Shown with a test that failed.
         print(console.read_text(errors="replace")[-4000:])
+
+
+def _create(configuration: Path) -> None:
+    """Start a guest; try again where libxl found its script too slow to attach the disk: all is slow in emulation."""
+    for _ in range(4):
+        if not attempt("xl", "create", configuration).returncode:
+            return
+    run("xl", "create", configuration)
 
 
 @contextmanager
