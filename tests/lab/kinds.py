@@ -27,7 +27,8 @@ XEN = Kind(
     console="hvc0",
     # With them, QEMU 7.2 emulates a processor on which Debian's kernel dies under Xen at its first instruction.
     cpu=",-smap,-smep",
-    # The last word is for QEMU as well: saved lazily, registers of one process appear in another one.
+    # Without the last word, systemd once crashed as if a register had changed under it. It seems that QEMU 7.2 does not
+    # always stop where Xen saves them lazily; with it, an hour of work went well.
     xen="console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M spec-ctrl=eager-fpu",
 )
 KINDS = {kind.name: kind for kind in (PLAIN, XEN)}
