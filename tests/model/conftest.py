@@ -66,10 +66,6 @@ def _volume(machine: Machine) -> None:
     machine.add_volume("hostvg/web", classic_disk())
 
 
-def _layered(machine: Machine) -> None:
-    machine.add_volume("hostvg/web", layered_disk())
-
-
 def _layered_image(machine: Machine) -> None:
     machine.add_image(machine.root / "web.img", layered_disk())
 
@@ -115,9 +111,6 @@ SHAPES = {
     "a thin volume, with kpartx": Shape(
         "guests:\n" + _guest("web", "/dev/hostvg/web", open="[kpartx, guest-lv, mount]") + _job("web"),
         _thin_volume,
-    ),
-    "a mirror and a thin volume inside": Shape(
-        "guests:\n" + _guest("web", "/dev/hostvg/web") + _job("web"), _layered
     ),
     "a mirror and a thin volume in an image": Shape(
         "guests:\n" + _guest("web", "{root}/web.img") + _job("web"), _layered_image
