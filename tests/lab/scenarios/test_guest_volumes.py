@@ -91,14 +91,14 @@ def test_a_mirror_is_read_from_the_leg_that_is_current(site: Site, hostvg: str) 
     assert host_state() == before
 
 
-def named_as_the_hosts(guest: Group) -> None:
+def one_volume(guest: Group) -> None:
     guest.create("root", "--extents", "8", guest.name)
     guest.write_root()
     guest.change("root", state=b"the template")
 
 
-def test_clones_whose_group_is_named_as_the_hosts_are_read_at_once(site: Site, hostvg: str) -> None:
-    template = make_guest(hostvg, "template", hostvg, named_as_the_hosts)
+def test_clones_of_one_template_are_read_at_once(site: Site, hostvg: str) -> None:
+    template = make_guest(hostvg, "template", GUEST, one_volume)
     clone = new_volume(hostvg, "clone", "208M")
     run("dd", f"if={template}", f"of={clone}", "bs=1M", "conv=fsync")
     first_extent = 2048 + 2048
@@ -114,6 +114,15 @@ def test_clones_whose_group_is_named_as_the_hosts_are_read_at_once(site: Site, h
     site.call("pre", "nightly")
     states = {name: site.tree.with_name(name).joinpath("state").read_text() for name in ("web", "clone")}
     assert states == {"web": "the template", "clone": "the clone"}
+    site.call("post", "nightly")
+    assert host_state() == before
+
+
+def test_the_host_works_on_while_a_guest_whose_group_has_its_name_is_read(site: Site, hostvg: str) -> None:
+    site.configure(make_guest(hostvg, "namesake", hostvg, one_volume))
+    before = host_state()
+    site.call("pre", "nightly")
+    assert (site.tree / "state").read_text() == "the template"
     run("lvcreate", "--yes", "--name", "of_the_host", "--size", "4M", hostvg)
     run("lvremove", "--yes", f"{hostvg}/of_the_host")
     site.call("post", "nightly")
