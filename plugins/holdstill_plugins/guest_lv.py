@@ -1,7 +1,8 @@
-"""``guest-lv``: the logical volumes inside a guest's disk, without activating anything.
+"""``guest-lv``: the logical volumes inside a guest's disks, without activating anything.
 
-LVM only reads the metadata; each volume becomes a device-mapper table of our own name, or, where the kernel
-has no device-mapper, a loop device at its offset. The guest's volume group may be named as the host's.
+LVM only reads the metadata; each volume becomes a device-mapper table of our own name, or, where a loop device
+at its offset does (in an image file, or without device-mapper), such a one. The guest's volume group may be
+named as the host's.
 """
 
 from __future__ import annotations
@@ -9,26 +10,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import structlog
+
 from holdstill.plugin import (
     Complaint,
     Device,
     Facts,
-    GuestUnusableError,
     Hold,
     Host,
     Kind,
-    NodeKind,
     NoOptions,
+    NotPlannableError,
     Sources,
     Step,
-    UnavailableError,
     hookimpl,
     missing_tools,
+    printable,
 )
-from holdstill_plugins import loops
-from holdstill_plugins.guest_metadata import SECTOR, Volume, read_volumes
+from holdstill_plugins import loops, maps
+from holdstill_plugins.guest_maps import Maps
+from holdstill_plugins.guest_metadata import read_groups
+from holdstill_plugins.guest_volumes import Group, Volume, stores_of
 from holdstill_plugins.probe import PHYSICAL, probe
 from holdstill_plugins.udev_rule import missing_rule
+
+log = structlog.get_logger()
+
+NO_FILES = {"thin-pool": "a pool", "cache-pool": "a pool", "vdo-pool": "a pool"}
+"Volumes that hold only what others are made of."
+Chosen = list[tuple[Group, Volume]]
 
 
 @hookimpl
@@ -46,22 +56,21 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
     )
     if not physical:
         return sources
-    volumes = _read(physical, hold, host)
-    mapper = _has_device_mapper(host)
-    opened = [
-        _opened(volume, f"holdstill-{step.run.id}-{step.guest}-{number}", hold, host, mapper=mapper)
-        for number, volume in enumerate(volumes)
-        if not _is_swap(volume, host)
-    ]
+    chosen = _chosen(_read(physical, hold, host))
+    devices = _opened(chosen, f"holdstill-{step.run.id}-{step.guest}", hold, host)
     rest = tuple(source for source in sources if source not in physical)
-    return (*rest, *opened)
+    return (*rest, *(device for device in devices if not _is_swap(device)))
 
 
-def _read(physical: tuple[Device, ...], hold: Hold, host: Host) -> tuple[Volume, ...]:
+def _read(physical: tuple[Device, ...], hold: Hold, host: Host) -> tuple[Group, ...]:
     """Read the metadata, each physical volume being attached for just as long, and read-only."""
     with ExitStack() as stack:
         paths = [stack.enter_context(_readable(device, hold, host)) for device in physical]
-        return read_volumes(host, physical, paths)
+        if not all(host.look(path) for path in paths):
+            raise NotPlannableError(
+                "which volumes are on the physical volumes is known once they are attached"
+            )
+        return read_groups(host, physical, paths)
 
 
 @contextmanager
@@ -75,95 +84,84 @@ def _readable(device: Device, hold: Hold, host: Host) -> Iterator[str]:
         yield path
 
 
-def _is_swap(volume: Volume, host: Host) -> bool:
-    """Swap space holds nothing to back up."""
-    if not volume.segments:
-        return False
-    first = volume.segments[0]
-    start = first.device.start + first.start
-    return probe(host, first.device.store, start=start, size=first.size).content == "swap"
+def _chosen(groups: tuple[Group, ...]) -> Chosen:
+    """Choose the volumes that may have files; each with its group."""
+    visible = [(group, volume) for group in groups for volume in group.values() if not volume.hidden]
+    return [(group, volume) for group, volume in visible if not _is_passed_over(volume)]
 
 
-def _has_device_mapper(host: Host) -> bool:
-    return host.installed("dmsetup") and host.ask("dmsetup", "version", ok=(0, 1)).status == 0
+def _is_passed_over(volume: Volume) -> bool:
+    if volume.role in {"O", "S"}:
+        volume.refuse("is being merged with a snapshot; back the guest up when that is done.")
+    why = "a snapshot of the guest's own" if volume.role == "s" else NO_FILES.get(volume.kind, "")
+    if why:
+        log.info("passed over", volume=printable(volume.title), why=why)
+    return bool(why)
 
 
-def _opened(volume: Volume, name: str, hold: Hold, host: Host, *, mapper: bool) -> Device:
-    if not volume.segments:
-        raise GuestUnusableError(
-            f"The volume {volume.title} is {volume.layout}, not linear; name 'guest-vg' instead of 'guest-lv'."
-        )
-    first = volume.segments[0].device
-    on_devices = all(_is_block(segment.device.store, host) for segment in volume.segments)
-    if mapper and on_devices:
-        path = _map(volume, name, hold, host)
-    elif len(volume.segments) == 1:
-        path = _attach(volume, hold, host)
-    else:
-        raise GuestUnusableError(
-            f"The volume {volume.title} is in {len(volume.segments)} pieces, which needs device-mapper and disks "
-            "that are devices; name 'guest-vg' instead of 'guest-lv'."
-        )
+def _opened(chosen: Chosen, prefix: str, hold: Hold, host: Host) -> list[Device]:
+    """Map or attach every volume. What must be refused is, before any map is made."""
+    mapper = maps.has_device_mapper(host)
+    looped = {
+        volume.title: piece
+        for _, volume in chosen
+        if (piece := _one_piece(volume)) and not (mapper and maps.is_block(piece.store, host))
+    }
+    mapped = [(group, volume) for group, volume in chosen if volume.title not in looped]
+    if mapped and not mapper:
+        mapped[0][1].refuse("is not in one piece, which needs device-mapper, and this kernel has none.")
+    paths = _mapped(mapped, prefix, hold, host)
+    for title, piece in looped.items():
+        paths[title] = loops.attach(piece, title, hold, host)
+    return [_device(volume, paths[volume.title], host) for _, volume in chosen]
+
+
+def _one_piece(volume: Volume) -> loops.Window | None:
+    """Give where a volume lies, if that is in one piece on one device."""
+    areas = volume.segments[0].areas if len(volume.segments) == 1 and volume.kind == "linear" else ()
+    found = [
+        loops.Window(store=area.on.store, start=area.on.start + area.start, size=area.size)
+        for area in areas
+        if isinstance(area.on, Device)
+    ]
+    return found[0] if found else None
+
+
+def _mapped(chosen: Chosen, prefix: str, hold: Hold, host: Host) -> dict[str, str]:
+    """Make the volumes' maps, and those that they stand on; give their paths by title."""
+    stores = {store: None for group, _ in chosen for store in stores_of(group)}
+    plan = Maps(prefix, {store: maps.ground(store, hold, host) for store in stores})
+    paths = {volume.title: plan.add(group, volume) for group, volume in chosen}
+    for planned in plan.all:
+        maps.create(planned.name, planned.title, planned.table, hold, host)
+        if planned.message:
+            host.run("dmsetup", "message", planned.name, "0", planned.message)
+    return paths
+
+
+def _device(volume: Volume, path: str, host: Host) -> Device:
     found = probe(host, path)
+    piece = _one_piece(volume) or loops.Window(store=path)
     return Device(
         name=volume.title,
         path=path,
-        size=sum(segment.size for segment in volume.segments),
+        size=volume.size,
         kind=Kind.VOLUME,
-        store=first.store,
-        start=first.start + volume.segments[0].start,
+        store=piece.store,
+        start=piece.start,
         content=found.content,
         aliases=(*found.aliases, *volume.aliases),
     )
 
 
-def _is_block(path: str, host: Host) -> bool:
-    node = host.look(path)
-    return node is not None and node.kind is NodeKind.BLOCK
-
-
-def _attach(volume: Volume, hold: Hold, host: Host) -> str:
-    [segment] = volume.segments
-    start = segment.device.start + segment.start
-    window = loops.Window(store=segment.device.store, start=start, size=segment.size)
-    return loops.attach(window, volume.title, hold, host)
-
-
-def _map(volume: Volume, name: str, hold: Hold, host: Host) -> str:
-    """Map a volume straight onto the snapshot; its dm UUID says whose it is."""
-    uuid = f"HOLDSTILL-{name}"
-    hold.promise(f"map {name} of {volume.title}", by_hand=["dmsetup", "remove", name], map=name, uuid=uuid)
-    host.run("dmsetup", "create", "--concise", f"{name},{uuid},,rw,{_table(volume)}")
-    return f"/dev/mapper/{name}"
-
-
-def _table(volume: Volume) -> str:
-    """Write a device-mapper table in dmsetup's concise form: sectors of 512 bytes (the kernel's linear target)."""
-    lines, at = [], 0
-    for segment in volume.segments:
-        length, start = segment.size // SECTOR, (segment.device.start + segment.start) // SECTOR
-        lines.append(f"{at} {length} linear {segment.device.store} {start}")
-        at += length
-    return ",".join(lines)
+def _is_swap(device: Device) -> bool:
+    """Swap space holds nothing to back up."""
+    if device.content == "swap":
+        log.info("passed over", volume=printable(device.name), why="swap")
+    return device.content == "swap"
 
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Remove a map that bears our UUID, or detach a loop device."""
-    if "map" not in facts:
-        loops.detach(facts, host)
-        return
-    name = str(facts["map"])
-    uuid = _uuids(host).get(name)
-    if uuid is None:
-        return
-    if uuid != facts["uuid"]:
-        raise UnavailableError(f"the map {name} does not bear our UUID, so it is not removed")
-    host.run("dmsetup", "remove", "--retry", name)
-
-
-def _uuids(host: Host) -> dict[str, str]:
-    """Give the UUID of every map by name. All are asked for: «no such map» and «it failed» are one exit code."""
-    fields = ("--columns", "--noheadings", "--separator", " ", "--options", "name,uuid")
-    rows = (line.split() for line in host.ask("dmsetup", "info", *fields).out.splitlines())
-    return {row[0]: row[1] for row in rows if len(row) == 2}  # noqa: PLR2004  a map without UUID is none of ours
+    maps.undo(facts, host)

@@ -14,52 +14,24 @@ from typing import Any
 import msgspec
 
 from holdstill.plugin import Answer, Device, GuestUnusableError, Host, printable
+from holdstill_plugins.guest_volumes import Area, Group, Segment, Volume, check_apart
 
 SECTOR = 512
 SETTINGS = str(Path(__file__).with_name("lvm_settings"))
 REPORTS = {
-    "vg": "vg_name,vg_uuid,vg_extent_size",
-    "pv": "pv_name,pv_uuid,pe_start",
-    "lv": "lv_name",
+    "vg": "vg_name,vg_extent_size",
+    "pv": "pv_name,pe_start",
+    "lv": "lv_name,lv_size,lv_attr,origin,metadata_lv",
     "pvseg": "pv_uuid",
-    "seg": "lv_name,segtype,seg_start,seg_size,devices",
+    "seg": "lv_name,segtype,seg_start,seg_size,devices,metadata_devices,stripe_size,region_size,chunk_size,"
+    "thin_id,pool_lv",
 }
-AREA = re.compile(r"^(?P<device>.+)\((?P<extent>\d+)\)$")
+AREA = re.compile(r"([^,()]+)\((\d+)\)")
+AREAS = re.compile(rf"({AREA.pattern}(,{AREA.pattern})*)?")
 
 
-class Segment(msgspec.Struct, frozen=True, kw_only=True):
-    """A run of a volume's sectors on one device of the guest. All numbers are in bytes."""
-
-    device: Device
-    start: int
-    "Where it begins on the device."
-    size: int
-
-
-class Volume(msgspec.Struct, frozen=True, kw_only=True):
-    """A volume inside a guest's disk."""
-
-    group: str
-    name: str
-    segments: tuple[Segment, ...] = ()
-    "In order; empty if it is not plainly linear."
-    layout: str = "linear"
-    "What LVM calls its segments where they are not linear: ``raid1``, ``thin``, …"
-
-    @property
-    def title(self) -> str:
-        """``vg/lv``."""
-        return f"{self.group}/{self.name}"
-
-    @property
-    def aliases(self) -> tuple[str, ...]:
-        """What the guest's fstab may call it; dashes in names are doubled by device-mapper."""
-        mapped = f"{self.group.replace('-', '--')}-{self.name.replace('-', '--')}"
-        return f"/dev/{self.title}", f"/dev/mapper/{mapped}"
-
-
-def read_volumes(host: Host, physical: tuple[Device, ...], paths: list[str]) -> tuple[Volume, ...]:
-    """Give all volumes on a guest's physical volumes, which LVM can read at ``paths``.
+def read_groups(host: Host, physical: tuple[Device, ...], paths: list[str]) -> tuple[Group, ...]:
+    """Give all volume groups on a guest's physical volumes, which LVM can read at ``paths``.
 
     Raises GuestUnusableError if a physical volume is missing, or a segment lies outside those given.
     """
@@ -67,19 +39,28 @@ def read_volumes(host: Host, physical: tuple[Device, ...], paths: list[str]) -> 
         word for kind, fields in REPORTS.items() for word in ("--configreport", kind, "--options", fields)
     ]
     answer = host.ask(
-        *("lvm", "fullreport", "--readonly", "--driverloaded", "n", "--reportformat", "json"),
+        *("lvm", "fullreport", "--all", "--readonly", "--driverloaded", "n", "--reportformat", "json"),
         *("--units", "s", "--nosuffix", "--devices", ",".join(paths), *reports),
         env={"LVM_SYSTEM_DIR": SETTINGS},
     )
     numbers = {_number(host, path): device for path, device in zip(paths, physical, strict=True)}
     try:
-        groups = json.loads(answer.out)["report"]
-        found = tuple(volume for group in groups for volume in _volumes_of(host, group, numbers))
+        entries = json.loads(answer.out)["report"]
+        found = tuple(_Reader(host, entry, numbers).group() for entry in entries if entry.get("vg"))
+        seen = {_number(host, pv["pv_name"]) for entry in entries for pv in entry.get("pv", ())}
     except (ValueError, LookupError, TypeError) as error:
         raise _unreadable(physical, answer, f"its report cannot be read ({error})") from None
-    if not any(group.get("vg") for group in groups):
+    if not found:
         raise _unreadable(physical, answer, "there is no volume group")
+    if len({name for group in found for name in _names(group)}) < sum(map(len, found)):
+        raise _unreadable(physical, answer, "several volume groups have one name")
+    if unseen := tuple(device for number, device in numbers.items() if number not in seen):
+        raise _unreadable(unseen, answer, "it does not show it; the metadata may be damaged, or of a clone")
     return found
+
+
+def _names(group: Group) -> list[str]:
+    return [volume.title for volume in group.values()]
 
 
 def _unreadable(physical: tuple[Device, ...], answer: Answer, why: str) -> GuestUnusableError:
@@ -90,52 +71,90 @@ def _unreadable(physical: tuple[Device, ...], answer: Answer, why: str) -> Guest
     )
 
 
-def _volumes_of(host: Host, group: dict[str, Any], numbers: dict[str, Device]) -> list[Volume]:
-    if not group.get("vg"):
-        return []
-    name = str(group["vg"][0]["vg_name"])
-    reader = _Reader(host, name, group, numbers)
-    segments: dict[str, list[dict[str, str]]] = {}
-    for segment in group["seg"]:
-        if not segment["lv_name"].startswith("["):
-            segments.setdefault(segment["lv_name"], []).append(segment)
-    return [reader.volume(lv, entries) for lv, entries in segments.items()]
-
-
 class _Reader:
-    """Reads the segments of one volume group."""
+    """Reads one volume group."""
 
-    def __init__(self, host: Host, group: str, report: dict[str, Any], numbers: dict[str, Device]) -> None:
-        self._group = group
-        self._extent = int(report["vg"][0]["vg_extent_size"]) * SECTOR
+    def __init__(self, host: Host, report: dict[str, Any], numbers: dict[str, Device]) -> None:
+        self._report = report
+        self._name = str(report["vg"][0]["vg_name"])
+        self._extent = _bytes(report["vg"][0]["vg_extent_size"])
         self._devices = {
-            entry["pv_name"]: (numbers.get(_number(host, entry["pv_name"])), int(entry["pe_start"]) * SECTOR)
+            entry["pv_name"]: (numbers.get(_number(host, entry["pv_name"])), _bytes(entry["pe_start"]))
             for entry in report["pv"]
         }
 
-    def volume(self, name: str, entries: list[dict[str, str]]) -> Volume:
-        odd = [entry["segtype"] for entry in entries if entry["segtype"] != "linear"]
-        if odd:
-            return Volume(group=self._group, name=name, layout=odd[0])
-        ordered = sorted(entries, key=lambda entry: int(entry["seg_start"]))
-        return Volume(
-            group=self._group, name=name, segments=tuple(self._segment(name, entry) for entry in ordered)
+    def group(self) -> Group:
+        segments: dict[str, list[dict[str, str]]] = {}
+        for entry in sorted(self._report["seg"], key=lambda entry: int(entry["seg_start"])):
+            segments.setdefault(entry["lv_name"], []).append(entry)
+        volumes = [self._volume(entry, segments[entry["lv_name"]]) for entry in self._report["lv"]]
+        check_apart(volumes)
+        return {volume.name: volume for volume in volumes}
+
+    def _volume(self, entry: dict[str, str], segments: list[dict[str, str]]) -> Volume:
+        name = entry["lv_name"]
+        volume = Volume(
+            group=self._name,
+            name=_plain(name),
+            size=_bytes(entry["lv_size"]),
+            hidden=name.startswith("["),
+            role=entry["lv_attr"][:1],
+            origin=_plain(entry["origin"]),
+            metadata=_plain(entry["metadata_lv"]),
+        )
+        found = tuple(self._segment(volume, segment) for segment in segments)
+        at = 0
+        for segment, read in zip(segments, found, strict=True):
+            if _bytes(segment["seg_start"]) != at:
+                volume.refuse("has gaps, or pieces that overlap: the guest's metadata are not to be trusted.")
+            at += read.size
+        if at != volume.size:
+            volume.refuse("is not as long as its pieces: the guest's metadata are not to be trusted.")
+        return msgspec.structs.replace(volume, segments=found)
+
+    def _segment(self, volume: Volume, entry: dict[str, str]) -> Segment:
+        size = _bytes(entry["seg_size"])
+        return Segment(
+            kind=entry["segtype"],
+            size=size,
+            areas=self._areas(volume, entry["devices"], size, striped=entry["segtype"] == "striped"),
+            legs_metadata=self._areas(volume, entry["metadata_devices"], 0),
+            stripe=_bytes(entry["stripe_size"]),
+            region=_bytes(entry["region_size"]),
+            chunk=_bytes(entry["chunk_size"]),
+            pool=_plain(entry["pool_lv"]),
+            thin_id=int(entry["thin_id"] or 0),
         )
 
-    def _segment(self, volume: str, entry: dict[str, str]) -> Segment:
-        area, size = AREA.match(entry["devices"]), int(entry["seg_size"]) * SECTOR
-        device, first = self._devices.get(area["device"], (None, 0)) if area else (None, 0)
-        if device is None or area is None:
-            raise GuestUnusableError(
-                f"The volume {self._group}/{volume} lies on {printable(entry['devices'])}, which is none of the "
-                "guest's disks that were given: name them all, or the guest's metadata is not to be trusted."
+    def _areas(self, volume: Volume, written: str, size: int, *, striped: bool = False) -> tuple[Area, ...]:
+        if not AREAS.fullmatch(written):
+            volume.refuse(f"lies on {printable(written)}, which cannot be read.")
+        found = AREA.findall(written)
+        each = size // len(found) if striped and found else size
+        return tuple(self._area(volume, on, int(extent), each) for on, extent in found)
+
+    def _area(self, volume: Volume, on: str, extent: int, size: int) -> Area:
+        if on not in self._devices and extent == 0 and not on.startswith(("/", "[")):
+            return Area(on)
+        device, first = self._devices.get(on, (None, 0))
+        if device is None:
+            volume.refuse(
+                f"lies on {printable(on)}, which is none of the guest's disks that were given: name them all, or "
+                "the guest's metadata are not to be trusted."
             )
-        start = first + int(area["extent"]) * self._extent
-        if start + size > device.size:
-            raise GuestUnusableError(
-                f"The volume {self._group}/{volume} reaches past the end of {device.name}."
-            )
-        return Segment(device=device, start=start, size=size)
+        area = Area(device, first + extent * self._extent, size)
+        if area.start + size > device.size:
+            volume.refuse(f"reaches past the end of {device.name}.")
+        return area
+
+
+def _bytes(sectors: str) -> int:
+    return int(sectors or 0) * SECTOR
+
+
+def _plain(name: str) -> str:
+    """Hidden volumes are written in brackets."""
+    return name.strip("[]")
 
 
 def _number(host: Host, path: str) -> str:

@@ -1,7 +1,8 @@
 """``guest-vg``: LVM's own activation of the volume group inside a guest's disk, under a private name.
 
-For what ``guest-lv`` cannot map: thin, RAID, cached volumes. ``vgimportclone`` gives the group and its physical
-volumes new names and UUIDs on the snapshot, so that neither the host's groups nor a clone's clash with it.
+For what ``guest-lv`` cannot map: cached or compressed volumes, RAID other than mirrors. ``vgimportclone`` gives
+the group and its physical volumes new names and UUIDs on the snapshot, so that neither the host's groups nor a
+clone's clash with it.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from holdstill.plugin import (
     UnavailableError,
     hookimpl,
     missing_tools,
+    printable,
 )
-from holdstill_plugins import loops
-from holdstill_plugins.guest_metadata import Volume
+from holdstill_plugins import maps
+from holdstill_plugins.guest_metadata import SECTOR
+from holdstill_plugins.guest_volumes import Volume
 from holdstill_plugins.lvm_names import safe_name
 from holdstill_plugins.probe import PHYSICAL, probe
 from holdstill_plugins.udev_rule import missing_rule
@@ -51,7 +54,10 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
     physical = [source for source in sources if isinstance(source, Device) and source.content == PHYSICAL]
     if not physical:
         return sources
-    writable = [_writable(device, hold, host) for device in physical]
+    prefix = f"holdstill-{step.run.id}-{step.guest}"
+    writable = [
+        _writable(device, f"{prefix}-pv{number}", hold, host) for number, device in enumerate(physical)
+    ]
     group = f"hs_{step.run.id}_{safe_name(step.guest)}"
     names = _original_names(writable, host)
     _activate(group, writable, hold, host)
@@ -59,13 +65,16 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
     return (*rest, *(_volume(entry, names, host) for entry in _volumes(group, writable, host)))
 
 
-def _writable(device: Device, hold: Hold, host: Host) -> str:
-    """Give a path through which the new names can be written onto the snapshot."""
-    if device.attached:
+def _writable(device: Device, name: str, hold: Hold, host: Host) -> str:
+    """Give a path through which the new names can be written onto the snapshot.
+
+    A map of our own: our udev rule knows it, and LVM takes no logical volume of the host's for a physical one.
+    """
+    if device.attached and device.kind is not Kind.DISK:
         return device.path
-    return loops.attach(
-        loops.Window(store=device.store, start=device.start, size=device.size), device.name, hold, host
-    )
+    base = maps.ground(device.store, hold, host)
+    table = f"0 {device.size // SECTOR} linear {base} {device.start // SECTOR}"
+    return maps.create(name, device.name, table, hold, host)
 
 
 def _activate(group: str, paths: list[str], hold: Hold, host: Host) -> None:
@@ -83,12 +92,13 @@ def _activate(group: str, paths: list[str], hold: Hold, host: Host) -> None:
 
 def _original_names(paths: list[str], host: Host) -> str:
     """Give the name that the guest itself knows its volume group by."""
-    names = {
-        entry["vg_name"]
-        for entry in _report(
-            host, "vgs", "vg", "--options", "vg_name", "--config", FILTER, "--devices", ",".join(paths)
+    listed = ("--config", FILTER, "--devices", ",".join(paths))
+    found = _report(host, "vgs", "vg", "--options", "vg_name,vg_missing_pv_count", *listed)
+    if missing := [entry["vg_name"] for entry in found if int(entry["vg_missing_pv_count"])]:
+        raise GuestUnusableError(
+            f"The volume group {printable(missing[0])} lies on more disks than were given: name all of the guest's."
         )
-    }
+    names = {entry["vg_name"] for entry in found}
     if len(names) != 1:
         raise GuestUnusableError(
             f"guest-vg opens one volume group for each guest; there are {len(names)} ({', '.join(sorted(names))})."
@@ -124,9 +134,9 @@ def _volume(entry: dict[str, str], group: str, host: Host) -> Device:
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
-    """Deactivate the group, if any map of it is there, or detach a loop device."""
+    """Deactivate the group, if any map of it is there, or what was made beneath it."""
     if "group" not in facts:
-        loops.detach(facts, host)
+        maps.undo(facts, host)
         return
     group = str(facts["group"])
     if not _maps(group, host):

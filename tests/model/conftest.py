@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from holdstill.testing import Machine, Trial, classic_disk, partitioned_disk, plain_disk, trial_in
+from holdstill.testing import (
+    Machine,
+    Trial,
+    classic_disk,
+    layered_disk,
+    partitioned_disk,
+    plain_disk,
+    trial_in,
+)
 
 JOB = """
 jobs:
@@ -58,6 +66,10 @@ def _volume(machine: Machine) -> None:
     machine.add_volume("hostvg/web", classic_disk())
 
 
+def _layered_image(machine: Machine) -> None:
+    machine.add_image(machine.root / "web.img", layered_disk())
+
+
 def _thin_volume(machine: Machine) -> None:
     machine.add_volume("hostvg/web", classic_disk(), pool="pool")
 
@@ -99,6 +111,9 @@ SHAPES = {
     "a thin volume, with kpartx": Shape(
         "guests:\n" + _guest("web", "/dev/hostvg/web", open="[kpartx, guest-lv, mount]") + _job("web"),
         _thin_volume,
+    ),
+    "a mirror and a thin volume in an image": Shape(
+        "guests:\n" + _guest("web", "{root}/web.img") + _job("web"), _layered_image
     ),
     "a guest's volume group, activated": Shape(
         "guests:\n" + _guest("web", "/dev/hostvg/web", open="[kpartx, guest-vg, mount]") + _job("web"),

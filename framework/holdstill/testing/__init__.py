@@ -14,6 +14,7 @@ from holdstill.testing.contents import (
     Swap,
     Table,
     classic_disk,
+    layered_disk,
     partitioned_disk,
     plain_disk,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "Trial",
     "classic_disk",
     "every_point",
+    "layered_disk",
     "partitioned_disk",
     "plain_disk",
     "trial_in",

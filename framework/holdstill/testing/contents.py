@@ -36,11 +36,18 @@ class GuestVolume:
     """A logical volume inside a physical volume."""
 
     name: str
+    "In brackets if it is hidden: only a part of others."
     content: Content
     first: int
-    "Its first extent."
+    "Its first extent; of no meaning where it lies on other volumes."
     extents: int
     segtype: str = "linear"
+    on: tuple[str, ...] = ()
+    "The hidden volumes with its data, if it lies on such: a RAID volume's legs, a pool's data, "
+    metadata: tuple[str, ...] = ()
+    "and those with its metadata."
+    pool: str = ""
+    "The pool of a thin volume, all of whose data is there from its beginning."
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ def at(content: Content, start: int) -> Content:
                 return at(partition.content, start - partition.start)
     if isinstance(content, PhysicalVolume):
         for volume in content.volumes:
-            if content.begin + volume.first * content.extent == start:
+            if not (volume.on or volume.pool) and content.begin + volume.first * content.extent == start:
                 return volume.content
     return Nothing()
 
@@ -142,6 +149,32 @@ def classic_disk() -> Table:
             Partition(98816 * 512, 200 * MIB, PhysicalVolume("vg_guest1", volumes)),
         )
     )
+
+
+def layered_disk() -> Table:
+    """A disk with the root on a mirror, and /srv on a thin volume."""
+    fstab = "/dev/vg0/root / ext4 defaults 0 1\n/dev/vg0/srv /srv ext4 defaults 0 2\n"
+    root = FileSystem("ext4", uuid="55555555-eeee", files={"etc/fstab": fstab, "srv/": ""})
+    srv = FileSystem("ext4", uuid="66666666-ffff", files={"data": "1\n"})
+    legs, metas = ("root_rimage_0", "root_rimage_1"), ("root_rmeta_0", "root_rmeta_1")
+    hidden = [
+        GuestVolume(f"[{name}]", content, first, extents)
+        for name, content, first, extents in (
+            (metas[0], Nothing(), 0, 1),
+            (legs[0], root, 1, 10),
+            (metas[1], Nothing(), 11, 1),
+            (legs[1], root, 12, 10),
+            ("pool_tmeta", Nothing(), 22, 1),
+            ("pool_tdata", srv, 23, 10),
+        )
+    ]
+    volumes = (
+        GuestVolume("root", root, 0, 10, "raid1", on=legs, metadata=metas),
+        GuestVolume("pool", srv, 0, 10, "thin-pool", on=("pool_tdata",), metadata=("pool_tmeta",)),
+        GuestVolume("srv", srv, 0, 5, "thin", pool="pool"),
+        *hidden,
+    )
+    return Table((Partition(MIB, 200 * MIB, PhysicalVolume("vg0", volumes)),))
 
 
 def partitioned_disk() -> Table:

@@ -63,7 +63,7 @@ class Volume:
 
 @dataclass
 class Map:
-    """A device-mapper map: its lines as (length, device, start), in bytes."""
+    """A device-mapper map: its lines as (length, device, start), in bytes; further devices of a line have no length."""
 
     uuid: str
     lines: tuple[tuple[int, str, int], ...]

@@ -56,20 +56,20 @@ def new_tree(disk: Path, guest_vg: str = "vg_guest1") -> Iterator[Path]:
     run("sfdisk", "--quiet", disk, text=TABLE)
     with (
         TemporaryDirectory() as folder,
-        _udev_kept_off_loops(),
-        _loop(disk, BOOT_START, BOOT_SIZE) as boot,
-        _loop(disk, PV_START) as pv,
+        udev_kept_off_loops(),
+        loop_on(disk, BOOT_START, BOOT_SIZE) as boot,
+        loop_on(disk, PV_START) as pv,
         _active_root(guest_vg, pv) as root,
     ):
         run("mkfs.ext3", "-q", "-L", "boot", boot)
         run("mkfs.ext4", "-q", "-L", "root", root)
-        with _mounted(root, Path(folder)) as tree, _mounted(boot, tree / "boot"):
+        with mounted(root, Path(folder)) as tree, mounted(boot, tree / "boot"):
             yield tree
     run("blockdev", "--flushbufs", disk)
 
 
 @contextmanager
-def _udev_kept_off_loops() -> Iterator[None]:
+def udev_kept_off_loops() -> Iterator[None]:
     """Keep udev from activating the guest's volume group when it sees the loop device with its PV."""
     RULE.parent.mkdir(parents=True, exist_ok=True)
     RULE.write_text('SUBSYSTEM=="block", KERNEL=="loop*", ENV{DM_UDEV_DISABLE_OTHER_RULES_FLAG}="1"\n')
@@ -83,7 +83,7 @@ def _udev_kept_off_loops() -> Iterator[None]:
 
 
 @contextmanager
-def _loop(disk: Path, start: int, sectors: int = 0) -> Iterator[str]:
+def loop_on(disk: Path, start: int, sectors: int = 0) -> Iterator[str]:
     size = ["--sizelimit", str(sectors * SECTOR)] if sectors else []
     loop = run("losetup", "--find", "--show", "--offset", str(start * SECTOR), *size, disk).strip()
     try:
@@ -106,7 +106,7 @@ def _active_root(vg: str, pv: str) -> Iterator[Path]:
 
 
 @contextmanager
-def _mounted(device: str | Path, folder: Path) -> Iterator[Path]:
+def mounted(device: str | Path, folder: Path) -> Iterator[Path]:
     folder.mkdir(exist_ok=True)
     run("mount", device, folder)
     try:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from holdstill.testing.commands.arguments import Arguments, Refused
-from holdstill.testing.contents import PhysicalVolume
+from holdstill.testing.contents import GuestVolume, PhysicalVolume
 
 if TYPE_CHECKING:
     from holdstill.testing.machine import Machine
@@ -22,7 +22,7 @@ def _lvm(machine: Machine, arguments: list[str]) -> str:
     given = Arguments(
         arguments[1:],
         valued=["--driverloaded", "--reportformat", "--units", "--devices", "--configreport", "--options"],
-        flags=["--readonly", "--nosuffix"],
+        flags=["--all", "--readonly", "--nosuffix"],
     )
     devices = given["--devices"].split(",")
     return json.dumps(
@@ -36,20 +36,39 @@ def _physical(machine: Machine, device: str) -> PhysicalVolume | None:
 
 
 def _report(device: str, physical: PhysicalVolume) -> dict[str, Any]:
-    segments = [
-        {
-            "lv_name": volume.name,
-            "segtype": volume.segtype,
-            "seg_start": "0",
-            "seg_size": str(volume.extents * physical.extent // SECTOR),
-            "devices": f"{device}({volume.first})",
-        }
-        for volume in physical.volumes
-    ]
     return {
         "vg": [{"vg_name": physical.group, "vg_extent_size": str(physical.extent // SECTOR)}],
         "pv": [{"pv_name": device, "pv_uuid": physical.uuid, "pe_start": str(physical.begin // SECTOR)}],
-        "seg": segments,
+        "lv": [_volume(volume, physical) for volume in physical.volumes],
+        "seg": [_segment(volume, physical, device) for volume in physical.volumes],
+    }
+
+
+def _volume(volume: GuestVolume, physical: PhysicalVolume) -> dict[str, str]:
+    return {
+        "lv_name": volume.name,
+        "lv_size": str(volume.extents * physical.extent // SECTOR),
+        "lv_attr": "-wi-XX----",
+        "origin": "",
+        "metadata_lv": f"[{volume.metadata[0]}]" if volume.segtype == "thin-pool" else "",
+    }
+
+
+def _segment(volume: GuestVolume, physical: PhysicalVolume, device: str) -> dict[str, str]:
+    places = [f"{name}(0)" for name in volume.on] or [f"{device}({volume.first})"]
+    raid = volume.segtype == "raid1"
+    return {
+        "lv_name": volume.name,
+        "segtype": volume.segtype,
+        "seg_start": "0",
+        "seg_size": str(volume.extents * physical.extent // SECTOR),
+        "devices": "" if volume.pool else ",".join(places),
+        "metadata_devices": ",".join(f"{name}(0)" for name in volume.metadata) if raid else "",
+        "stripe_size": "0",
+        "region_size": "4096" if raid else "0",
+        "chunk_size": "128" if volume.segtype == "thin-pool" else "0",
+        "thin_id": "1" if volume.pool else "",
+        "pool_lv": volume.pool,
     }
 
 
@@ -61,7 +80,9 @@ def _vgs(machine: Machine, arguments: list[str]) -> str:
         for device in given["--devices"].split(",")
         if (pv := _physical(machine, device))
     }
-    return json.dumps({"report": [{"vg": [{"vg_name": name} for name in sorted(found)]}]})
+    return json.dumps(
+        {"report": [{"vg": [{"vg_name": name, "vg_missing_pv_count": "0"} for name in sorted(found)]}]}
+    )
 
 
 def _vgimportclone(machine: Machine, arguments: list[str]) -> str:

@@ -69,10 +69,33 @@ def _create(machine: Machine, arguments: list[str]) -> str:
     name, uuid, _, _, *table = Arguments(arguments, valued=["--concise"])["--concise"].split(",")
     if name in machine.kernel.maps:
         raise Refused(1, f"device-mapper: create ioctl on {name} failed: Device or resource busy")
-    lines = [line.split() for line in table]
-    machine.kernel.maps[name] = Map(
-        uuid, tuple((int(line[1]) * SECTOR, line[3], int(line[4]) * SECTOR) for line in lines)
-    )
+    lines = tuple(line for words in table for line in _lines(words.split()))
+    if missing := [device for _, device, _ in lines if device not in machine.devices()]:
+        raise Refused(1, f"device-mapper: reload ioctl on {name} failed: no {missing[0]}")
+    machine.kernel.maps[name] = Map(uuid, lines)
+    return ""
+
+
+def _lines(words: list[str]) -> list[tuple[int, str, int]]:
+    """Give a line for each device that one line of a table names: the one with the data first, and the length there.
+
+    A RAID volume or a pool names the metadata before the data; what lies on other maps begins where they do.
+    """
+    target, rest = words[2], words[3:]
+    places = [number for number, word in enumerate(rest) if word.startswith("/")]
+    if target in {"raid", "thin-pool"}:
+        places = [places[1], places[0], *places[2:]]
+    starts = [int(rest[number + 1]) * SECTOR if target in {"linear", "striped"} else 0 for number in places]
+    lengths = [int(words[1]) * SECTOR] + [0] * len(places)
+    return [
+        (length, rest[number], start) for number, start, length in zip(places, starts, lengths, strict=False)
+    ]
+
+
+def _message(machine: Machine, arguments: list[str]) -> str:
+    name, sector, word = arguments
+    if name not in machine.kernel.maps or (sector, word) != ("0", "frozen"):
+        raise Refused(1, f"device-mapper: message ioctl on {name} failed: Invalid argument")
     return ""
 
 
@@ -89,6 +112,7 @@ KINDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "version": _version,
     "info": _info,
     "create": _create,
+    "message": _message,
     "remove": _remove,
     "suspend": _suspend,
     "resume": _resume,

@@ -1,0 +1,57 @@
+"""Device-mapper maps of ours: found again by name, and known for ours by their UUID."""
+
+from __future__ import annotations
+
+from holdstill.plugin import Facts, Hold, Host, NodeKind, UnavailableError
+from holdstill_plugins import loops
+
+
+def has_device_mapper(host: Host) -> bool:
+    """Tell whether this kernel has it."""
+    return host.installed("dmsetup") and host.ask("dmsetup", "version", ok=(0, 1)).status == 0
+
+
+def create(name: str, title: str, table: str, hold: Hold, host: Host) -> str:
+    """Make the map ``name`` of what ``title`` says, having promised to remove it; give its path.
+
+    ``table`` is in dmsetup's concise form: lines separated by commas, in sectors of 512 bytes.
+    """
+    uuid = f"HOLDSTILL-{name}"
+    hold.promise(f"map {name} of {title}", by_hand=["dmsetup", "remove", name], map=name, uuid=uuid)
+    host.run("dmsetup", "create", "--concise", f"{name},{uuid},,rw,{table}")
+    return f"/dev/mapper/{name}"
+
+
+def is_block(path: str, host: Host) -> bool:
+    """Tell whether a store is a device; otherwise it is a file, on which no map can be made."""
+    node = host.look(path)
+    return node is not None and node.kind is NodeKind.BLOCK
+
+
+def ground(store: str, hold: Hold, host: Host) -> str:
+    """Give a block device with all that is in ``store``: itself, or a loop device on it."""
+    return store if is_block(store, host) else loops.attach(loops.Window(store=store), store, hold, host)
+
+
+def undo(facts: Facts, host: Host) -> None:
+    """Remove a map that bears our UUID, or detach a loop device.
+
+    Raises UnavailableError if the map of that name is not ours.
+    """
+    if "map" not in facts:
+        loops.detach(facts, host)
+        return
+    name = str(facts["map"])
+    uuid = _uuids(host).get(name)
+    if uuid is None:
+        return
+    if uuid != facts["uuid"]:
+        raise UnavailableError(f"the map {name} does not bear our UUID, so it is not removed")
+    host.run("dmsetup", "remove", "--retry", name)
+
+
+def _uuids(host: Host) -> dict[str, str]:
+    """Give the UUID of every map by name. All are asked for: «no such map» and «it failed» are one exit code."""
+    fields = ("--columns", "--noheadings", "--separator", " ", "--options", "name,uuid")
+    rows = (line.split() for line in host.ask("dmsetup", "info", *fields).out.splitlines())
+    return {row[0]: row[1] for row in rows if len(row) == 2}  # noqa: PLR2004  a map without UUID is none of ours
