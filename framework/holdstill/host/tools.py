@@ -21,6 +21,7 @@ PACKAGES = {
     "lvremove": "lvm2",
     "lvs": "lvm2",
     "mount": "mount",
+    "partx": "util-linux",
     "pvs": "lvm2",
     "sfdisk": "fdisk",
     "tar": "tar",
