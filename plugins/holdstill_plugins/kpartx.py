@@ -21,6 +21,7 @@ from holdstill.plugin import (
     printable,
 )
 from holdstill_plugins import loops
+from holdstill_plugins.lvm_filter import missing_filter
 from holdstill_plugins.partition_table import Partition, Table, partition_device, read_table, whole_disk
 from holdstill_plugins.udev_rule import missing_rule
 
@@ -32,14 +33,14 @@ LISTED = re.compile(r"^(?P<map>\S*?(?P<number>\d+)) : \d+ (?P<sectors>\d+) ", re
 
 @hookimpl
 def holdstill_check(steps: tuple[Step[NoOptions], ...], host: Host) -> list[Complaint]:
-    """Need the tools, and a kernel with device-mapper."""
-    del steps
+    """Need the tools, a kernel with device-mapper, and a host that keeps its hands off the maps."""
     missing = missing_tools(host, "kpartx", "dmsetup", "sfdisk", "partx", "blkid")
     if not missing and host.ask("dmsetup", "version", ok=(0, 1)).status:
         missing.append(
             Complaint("The kernel has no device-mapper, which kpartx needs; use 'partitions' instead.")
         )
-    return missing + missing_rule(host)
+    disks = [disk for step in steps for disk in step.disks]
+    return missing + missing_rule(host) + missing_filter(host, disks)
 
 
 @hookimpl
