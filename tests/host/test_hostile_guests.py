@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from holdstill.host.real import RealHost
+from holdstill.testing.disks import Extents, Stretch, write_volume_group
 
 ROOT = "[partitions, mount: {root: disk1p5}]"
 
@@ -290,3 +291,34 @@ def write_and_fsync(path: Path) -> None:
     folder = os.open(path.parent, os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
+
+
+OUTSIDE = {"root": [Extents(1 << 24, 2)]}
+OVERLAPPING = {"root": [Extents(0, 4)], "data": [Extents(2, 4)]}
+TWICE = {"root": [Extents(0, 2), Extents(0, 2)]}
+
+
+@pytest.mark.parametrize("volumes", [OUTSIDE, OVERLAPPING, TWICE], ids=["outside", "overlapping", "twice"])
+def test_metadata_that_no_lvm_would_write_opens_nothing(site, new_disk, host_state, volumes):
+    disk = new_disk(layout="bare", lvm=True)
+    write_volume_group("vg_web", [(disk.path, Stretch(0, disk.path.stat().st_size))], volumes)
+    refuse_metadata(site, disk, host_state)
+
+
+@pytest.mark.parametrize(("at", "junk"), [(4096, 64), (4608, 1 << 19), (512, 32)])
+def test_metadata_that_is_garbage_or_huge_opens_nothing(site, new_disk, host_state, at, junk):
+    disk = new_disk(layout="bare", lvm=True)
+    with disk.path.open("r+b") as file:
+        file.seek(at)
+        file.write(b"vg { \x1b[2J " * (junk // 10))
+    refuse_metadata(site, disk, host_state)
+
+
+def refuse_metadata(site, disk, host_state):
+    site.back_up(disk.path, open="[partitions, guest-lv, mount: {beneath: {}}]")
+    before = host_state()
+    done = site.call("run", "nightly")
+    assert done.returncode in {65, 71}, "it is refused by us, or by LVM itself"
+    assert_plain(done.stdout + done.stderr)
+    assert len(done.stderr.splitlines()) == 1
+    assert host_state() == before
