@@ -28,6 +28,7 @@ from holdstill.plugin import (
 from holdstill_plugins import maps
 from holdstill_plugins.guest_metadata import SECTOR
 from holdstill_plugins.guest_volumes import Volume
+from holdstill_plugins.lvm_filter import missing_filter
 from holdstill_plugins.lvm_names import safe_name
 from holdstill_plugins.probe import PHYSICAL, probe
 from holdstill_plugins.udev_rule import missing_rule
@@ -38,14 +39,15 @@ FILTER = 'devices{global_filter=["a|.*|"] use_devicesfile=0} backup{backup=0 arc
 
 @hookimpl
 def holdstill_check(steps: tuple[Step[NoOptions], ...], host: Host) -> list[Complaint]:
-    """Need LVM's tools, and a kernel with device-mapper."""
-    del steps
+    """Need LVM's tools, a kernel with device-mapper, and a host that keeps its hands off the guests' groups."""
     missing = missing_tools(host, "vgimportclone", "vgchange", "vgs", "lvs", "dmsetup", "blkid")
     if not missing and host.ask("dmsetup", "version", ok=(0, 1)).status:
         missing.append(
             Complaint("The kernel has no device-mapper, which guest-vg needs; use 'guest-lv' instead.")
         )
-    return missing + missing_rule(host)
+    disks = [disk for step in steps for disk in step.disks]
+    files = any(not disk.path.startswith("/dev/") for disk in disks)  # they are attached as loop devices
+    return missing + missing_rule(host) + missing_filter(host, disks, loops=files)
 
 
 @hookimpl

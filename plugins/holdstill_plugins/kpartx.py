@@ -8,6 +8,7 @@ from holdstill.plugin import (
     Complaint,
     Device,
     Facts,
+    GuestUnusableError,
     Hold,
     Host,
     Kind,
@@ -17,10 +18,11 @@ from holdstill.plugin import (
     UnavailableError,
     hookimpl,
     missing_tools,
+    printable,
 )
 from holdstill_plugins import loops
-from holdstill_plugins.partition_table import Partition, partition_device, read_table
-from holdstill_plugins.probe import probe
+from holdstill_plugins.lvm_filter import missing_filter
+from holdstill_plugins.partition_table import Partition, Table, partition_device, read_table, whole_disk
 from holdstill_plugins.udev_rule import missing_rule
 
 LISTED = re.compile(r"^(?P<map>\S*?(?P<number>\d+)) : \d+ (?P<sectors>\d+) ", re.MULTILINE)
@@ -31,14 +33,14 @@ LISTED = re.compile(r"^(?P<map>\S*?(?P<number>\d+)) : \d+ (?P<sectors>\d+) ", re
 
 @hookimpl
 def holdstill_check(steps: tuple[Step[NoOptions], ...], host: Host) -> list[Complaint]:
-    """Need the tools, and a kernel with device-mapper."""
-    del steps
-    missing = missing_tools(host, "kpartx", "dmsetup", "sfdisk", "blkid")
+    """Need the tools, a kernel with device-mapper, and a host that keeps its hands off the maps."""
+    missing = missing_tools(host, "kpartx", "dmsetup", "sfdisk", "partx", "blkid")
     if not missing and host.ask("dmsetup", "version", ok=(0, 1)).status:
         missing.append(
             Complaint("The kernel has no device-mapper, which kpartx needs; use 'partitions' instead.")
         )
-    return missing + missing_rule(host)
+    disks = [disk for step in steps for disk in step.disks]
+    return missing + missing_rule(host) + missing_filter(host, disks)
 
 
 @hookimpl
@@ -47,14 +49,24 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
     del step
     opened: Sources = ()
     for source in sources:
-        if isinstance(source, Device) and source.kind is Kind.DISK and (table := read_table(host, source)):
-            opened += _mapped(source, table, hold, host)
+        if isinstance(source, Device) and source.kind is Kind.DISK:
+            opened += _opened(source, hold, host)
         else:
             opened += (source,)
     return opened
 
 
-def _mapped(disk: Device, table: tuple[Partition, ...], hold: Hold, host: Host) -> tuple[Device, ...]:
+def _opened(disk: Device, hold: Hold, host: Host) -> tuple[Device, ...]:
+    table = read_table(host, disk)
+    if not table.own:
+        raise GuestUnusableError(
+            f"The partition table of {printable(disk.name)} counts in sectors of {table.sector} bytes, the device "
+            "in others, and kpartx cannot be told; name 'partitions' instead of 'kpartx'."
+        )
+    return _mapped(disk, table, hold, host) if table.partitions else (whole_disk(host, disk),)
+
+
+def _mapped(disk: Device, table: Table, hold: Hold, host: Host) -> tuple[Device, ...]:
     names = _list(disk.path, host)
     hold.promise(
         f"partition maps of {disk.name}",
@@ -64,17 +76,16 @@ def _mapped(disk: Device, table: tuple[Partition, ...], hold: Hold, host: Host) 
         maps=[found["map"] for found in names.values()],
     )
     host.run("kpartx", "-a", "-s", disk.path)
-    return tuple(_partition(disk, partition, names, host) for partition in table)
+    return tuple(_partition(disk, partition, names) for partition in table.partitions)
 
 
-def _partition(disk: Device, partition: Partition, names: dict[int, re.Match[str]], host: Host) -> Device:
+def _partition(disk: Device, partition: Partition, names: dict[int, re.Match[str]]) -> Device:
     listed = names.get(partition.number)
     if listed is None or int(listed["sectors"]) * 512 != partition.size:
         raise UnavailableError(
             f"kpartx and sfdisk do not agree on partition {partition.number} of {disk.path}."
         )
-    path = f"/dev/mapper/{listed['map']}"
-    return partition_device(disk, partition, probe(host, path), path=path)
+    return partition_device(disk, partition, path=f"/dev/mapper/{listed['map']}")
 
 
 def _list(device: str, host: Host) -> dict[int, re.Match[str]]:

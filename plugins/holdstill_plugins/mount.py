@@ -17,7 +17,6 @@ from holdstill.plugin import (
     GuestUnusableError,
     Hold,
     Host,
-    Promised,
     Sources,
     Step,
     Tree,
@@ -27,15 +26,8 @@ from holdstill.plugin import (
 )
 from holdstill_plugins import mounts
 from holdstill_plugins.fstab import Entry, plain_point, read_fstab
+from holdstill_plugins.probe import ELSEWHERE
 
-OPTIONS = "ro,nosuid,nodev,noexec,nosymfollow"
-NO_PANIC = ",errors=remount-ro"
-MORE_OPTIONS = {"xfs": ",nouuid", "ext2": NO_PANIC, "ext3": NO_PANIC, "ext4": NO_PANIC}
-"""XFS refuses a file system whose UUID is mounted already, which its origin may be. What ext does on an error is
-written on the guest's disk, and may be to panic: the host's kernel, at the first error of an overflowed snapshot.
-"""
-OLD_INTERFACE = {"LIBMOUNT_FORCE_MOUNT2": "always"}
-"From 2.39 on libmount uses a system call that refuses a descriptor's name (/proc/self/fd/3) as a mount point."
 FILE_SYSTEMS = {"btrfs", "ext2", "ext3", "ext4", "vfat", "xfs"}
 
 
@@ -82,6 +74,7 @@ def _in_the_way(step: Step[Options], host: Host) -> list[Complaint]:
 @hookimpl
 def holdstill_open(step: Step[Options], sources: Sources, hold: Hold, host: Host) -> Sources:
     """Put one tree in the place of all file systems that are mounted in it."""
+    _journals_are_there(step, sources)
     candidates = {
         source.name: source
         for source in sources
@@ -91,15 +84,29 @@ def holdstill_open(step: Step[Options], sources: Sources, hold: Hold, host: Host
     hold.promise(f"folder {tree}", by_hand=["rmdir", tree], folder=tree)
     host.run("mkdir", "--mode=0", tree)
     root = _named_root(step, candidates) or _root_by_fstab(step, candidates, tree, hold, host)
-    _mount(root, tree, tree, hold, host)
+    mounts.mount(root, tree, tree, hold, host)
     mounted = {root.name}
     for point, device in _beneath(step, tree, candidates, host):
         with host.beneath(tree, point) as place:
-            _mount(device, f"{tree}{point}", place, hold, host)
+            mounts.mount(device, f"{tree}{point}", place, hold, host)
         mounted.add(device.name)
     rest = tuple(source for source in sources if isinstance(source, Tree) or source.name not in mounted)
     _nothing_forgotten(step, rest)
     return (*rest, Tree(guest=step.guest, path=tree))
+
+
+def _journals_are_there(step: Step[Options], sources: Sources) -> None:
+    """Refuse a file system whose journal is on another device: without it, what was last written is lost."""
+    for source in sources:
+        if (
+            isinstance(source, Device)
+            and source.content.endswith(ELSEWHERE)
+            and source.name not in step.options.leave_out
+        ):
+            raise GuestUnusableError(
+                f"{printable(source.name)} of guest {step.guest} is {source.content}, which 'mount' does not bring "
+                "together; back it up from inside the guest, and name it in 'leave-out'."
+            )
 
 
 def _nothing_forgotten(step: Step[Options], rest: Sources) -> None:
@@ -140,7 +147,7 @@ def _root_by_fstab(
 
 
 def _has_fstab(device: Device, tree: str, hold: Hold, host: Host) -> bool:
-    promised = _mount(device, tree, tree, hold, host)
+    promised = mounts.mount(device, tree, tree, hold, host)
     try:
         found = host.read_beneath(tree, "/etc/fstab") is not None
     except GuestUnusableError:  # a link or a device node: nothing that a root would have
@@ -204,24 +211,6 @@ def _meant(step: Step[Options], entry: Entry, candidates: dict[str, Device]) -> 
         f"Guest {step.guest}'s fstab mounts {printable(entry.source)} at {entry.point}, which {why} on its disks "
         f"({known}). Say with 'beneath' what is mounted where, or name {entry.point} in 'leave-out'."
     )
-
-
-def _mount(device: Device, at: str, place: str, hold: Hold, host: Host) -> Promised:
-    """Mount ``device`` at the path ``at``, which ``place`` is a safe name of."""
-    node = host.look(device.path)
-    promised = hold.promise(
-        f"mount at {at}",
-        by_hand=["umount", at],
-        at=at,
-        number=node.number if node else "",
-        device=device.path,
-    )
-    options = OPTIONS + MORE_OPTIONS.get(device.content, "")
-    host.run(
-        *("mount", "--no-canonicalize", "--types", device.content, "--options", options, device.path, place),
-        env=OLD_INTERFACE,
-    )
-    return promised
 
 
 @hookimpl

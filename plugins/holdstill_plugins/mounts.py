@@ -1,4 +1,4 @@
-"""What is mounted, as the kernel tells it (proc_pid_mountinfo(5))."""
+"""Mounting what a guest wrote, and what is mounted, as the kernel tells it (proc_pid_mountinfo(5))."""
 
 from __future__ import annotations
 
@@ -6,7 +6,33 @@ import re
 
 import msgspec
 
-from holdstill.plugin import BackupError, Host, UnavailableError
+from holdstill.plugin import (
+    BackupError,
+    CommandFailedError,
+    Device,
+    GuestUnusableError,
+    Hold,
+    HoldstillError,
+    Host,
+    Promised,
+    UnavailableError,
+    printable,
+)
+
+OPTIONS = "ro,nosuid,nodev,noexec,nosymfollow"
+NO_PANIC = ",errors=remount-ro"
+MORE_OPTIONS = {"xfs": ",nouuid", "ext2": NO_PANIC, "ext3": NO_PANIC, "ext4": NO_PANIC}
+"""XFS refuses a file system whose UUID is mounted already, which its origin may be. What ext does on an error is
+written on the guest's disk, and may be to panic: the host's kernel, at the first error of an overflowed snapshot.
+"""
+OLD_INTERFACE = {"LIBMOUNT_FORCE_MOUNT2": "always"}
+"From 2.39 on libmount uses a system call that refuses a descriptor's name (/proc/self/fd/3) as a mount point."
+REFUSED = 32
+"mount's exit code for a mount that failed."
+TWIN = (
+    "a btrfs of the same UUID, such as its origin, is mounted on this host, and Linux before 6.7 takes the two for "
+    "one. Mount one of them at a time."
+)
 
 
 class Mounted(msgspec.Struct, frozen=True):
@@ -52,3 +78,34 @@ def unmount(host: Host, point: str, number: str, device: str) -> None:
     if not _is(there[-1], number, device):
         raise UnavailableError(f"something else ({there[-1].source}) is mounted over {point}")
     host.run("umount", "--no-canonicalize", point)
+
+
+def mount(device: Device, at: str, place: str, hold: Hold, host: Host) -> Promised:
+    """Mount ``device`` at the path ``at``, which ``place`` is a safe name of."""
+    node = host.look(device.path)
+    promised = hold.promise(
+        f"mount at {at}",
+        by_hand=["umount", at],
+        at=at,
+        number=node.number if node else "",
+        device=device.path,
+    )
+    options = OPTIONS + MORE_OPTIONS.get(device.content, "")
+    try:
+        host.run(
+            *("mount", "--no-canonicalize", "--types", device.content, "--options", options),
+            *(device.path, place),
+            env=OLD_INTERFACE,
+        )
+    except CommandFailedError as error:
+        raise _unmountable(device, at, error) from None
+    return promised
+
+
+def _unmountable(device: Device, at: str, error: CommandFailedError) -> HoldstillError:
+    """Say that the kernel refused a file system, and why as far as is known; other failures stay what they are."""
+    if error.answer.status != REFUSED:
+        return error
+    said = error.answer.err.strip().partition("\n")[0].rpartition(": ")[2]
+    why = TWIN if device.content == "btrfs" and "File exists" in said else f"mount says: {printable(said)}"
+    return GuestUnusableError(f"{printable(device.name)} ({device.content}) cannot be mounted at {at}; {why}")

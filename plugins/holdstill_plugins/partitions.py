@@ -5,8 +5,6 @@ Needs no device-mapper. A disk without a table is passed on as it is.
 
 from __future__ import annotations
 
-import msgspec
-
 from holdstill.plugin import (
     Complaint,
     Device,
@@ -21,8 +19,8 @@ from holdstill.plugin import (
     missing_tools,
 )
 from holdstill_plugins import loops
-from holdstill_plugins.partition_table import Partition, partition_device, read_table
-from holdstill_plugins.probe import PHYSICAL, probe
+from holdstill_plugins.partition_table import Partition, partition_device, read_table, whole_disk
+from holdstill_plugins.probe import PHYSICAL
 from holdstill_plugins.udev_rule import missing_rule
 
 
@@ -30,7 +28,7 @@ from holdstill_plugins.udev_rule import missing_rule
 def holdstill_check(steps: tuple[Step[NoOptions], ...], host: Host) -> list[Complaint]:
     """Need the tools, and udev to keep its hands off."""
     del steps
-    return missing_tools(host, "sfdisk", "blkid", "losetup") + missing_rule(host)
+    return missing_tools(host, "sfdisk", "partx", "blkid", "losetup") + missing_rule(host)
 
 
 @hookimpl
@@ -48,20 +46,18 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
 
 def _partitions_of(disk: Device, hold: Hold, host: Host) -> Sources:
     table = read_table(host, disk)
-    if not table:
-        found = probe(host, disk.path)
-        return (msgspec.structs.replace(disk, content=found.content, aliases=found.aliases),)
-    return tuple(_attached(disk, partition, hold, host) for partition in table)
+    if not table.partitions:
+        return (whole_disk(host, disk),)
+    return tuple(_attached(disk, partition, hold, host) for partition in table.partitions)
 
 
 def _attached(disk: Device, partition: Partition, hold: Hold, host: Host) -> Device:
     """Attach one partition, unless it is a physical volume: the host's own LVM is not to see that."""
-    found = probe(host, disk.path, start=partition.start, size=partition.size)
-    if found.content == PHYSICAL:
-        return partition_device(disk, partition, found, path=disk.store, attached=False)
+    if partition.found.content == PHYSICAL:
+        return partition_device(disk, partition, path=disk.store, attached=False)
     window = loops.Window(store=disk.store, start=disk.start + partition.start, size=partition.size)
     path = loops.attach(window, f"{disk.name}p{partition.number}", hold, host)
-    return partition_device(disk, partition, found, path=path)
+    return partition_device(disk, partition, path=path)
 
 
 @hookimpl

@@ -14,6 +14,9 @@ NOTHING, AMBIVALENT = 2, 8
 PHYSICAL = "LVM2_member"
 "An LVM physical volume."
 
+ELSEWHERE = " with an external journal"
+"What is added to the content of a file system whose journal is on another device."
+
 
 class Probed(msgspec.Struct, frozen=True):
     """What was found."""
@@ -30,7 +33,8 @@ def probe(host: Host, path: str, *, start: int = 0, size: int = 0) -> Probed:
     answer = host.ask("blkid", "--probe", "--output", "export", *part, path, ok=(0, NOTHING, AMBIVALENT))
     found = dict(word.split("=", 1) for line in answer.out.splitlines() if "=" in (word := _unquoted(line)))
     aliases = [f"{key}={found[key]}" for key in ("UUID", "LABEL") if key in found]
-    return Probed(found.get("TYPE", ""), tuple(aliases))
+    elsewhere = ELSEWHERE if "EXT_JOURNAL" in found else ""
+    return Probed(found.get("TYPE", "") + elsewhere, tuple(aliases))
 
 
 def _unquoted(line: str) -> str:

@@ -32,6 +32,7 @@ PACKAGES = [
     "linux-image-amd64",
     "lsof",
     "lvm2",
+    "mdadm",
     "procps",
     "psmisc",
     "python3",

@@ -79,6 +79,8 @@ class Table:
     """A disk with a partition table."""
 
     partitions: tuple[Partition, ...]
+    sector: int = 512
+    "What the table counts in: it says nothing of it itself, and modelled devices have sectors of 512 bytes."
     kind: str = ""
     uuid: str = ""
     label: str = ""

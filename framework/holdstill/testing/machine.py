@@ -28,6 +28,15 @@ DISK = 256 << 20
 "How large modelled disks are, in bytes."
 
 
+FENCED = {
+    "global_filter": '["r|^/dev/mapper/holdstill-|","r|^/dev/mapper/.*-hs_|","r|^/dev/loop|"]',
+    "filter": '["a|.*|"]',
+    "use_devicesfile": "0",
+    "devicesfile": '"system.devices"',
+}
+"Settings of LVM's by which the host does not look at what is a guest's."
+
+
 @dataclass
 class Loop:
     """An attached loop device. Sizes and offsets are in bytes."""
@@ -112,6 +121,8 @@ class Machine:
         "Commands that fail whenever they are run."
         self.opened: set[str] = set()
         "Paths of mount points and devices that some process keeps open."
+        self.lvm_settings = dict(FENCED)
+        "The host's own LVM configuration, as «lvmconfig» prints it."
         self.programs: dict[str, Callable[[list[str]], int]] = {}
         "Programs of the site, such as a backup."
         self.on_death: Callable[[], None] = _killed

@@ -16,6 +16,7 @@ from .system import clear, run
 
 DATA_DISK = Path("/dev/vdb")
 HOST_VG = "hostvg"
+FILTER = '"r|^/dev/mapper/holdstill-|", "r|^/dev/mapper/.*-hs_|", "r|^/dev/loop|"'
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,16 @@ def udev_rule() -> Iterator[None]:
     yield
     rule.unlink()
     run("udevadm", "control", "--reload")
+
+
+@pytest.fixture
+def lvm_filter() -> Iterator[None]:
+    """Have the host's LVM filter what «holdstill check» asks for; new guest disks cannot be made meanwhile."""
+    settings = Path("/etc/lvm/lvmlocal.conf")
+    before = settings.read_text()
+    settings.write_text(f"{before}\ndevices {{ global_filter = [ {FILTER} ] }}\n")
+    yield
+    settings.write_text(before)
 
 
 @pytest.fixture

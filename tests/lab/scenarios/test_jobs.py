@@ -31,6 +31,7 @@ def guest_groups() -> list[str]:
     return [name for name in mappings() if name.startswith("vg_guest1")]
 
 
+@pytest.mark.usefixtures("lvm_filter")
 @pytest.mark.parametrize("steps", WAYS)
 def test_the_archive_has_what_is_on_the_guests_disk(site: Site, guest_disk: GuestDisk, steps: str) -> None:
     site.configure(guest_disk.path, steps)
@@ -47,6 +48,7 @@ def test_the_archive_has_what_is_on_the_guests_disk(site: Site, guest_disk: Gues
                 assert file.read() == content, name
 
 
+@pytest.mark.usefixtures("lvm_filter")
 @pytest.mark.parametrize("steps", WAYS)
 def test_a_killed_run_is_recovered(site: Site, guest_disk: GuestDisk, steps: str) -> None:
     site.configure(guest_disk.path, steps)
@@ -61,6 +63,7 @@ def test_a_killed_run_is_recovered(site: Site, guest_disk: GuestDisk, steps: str
     assert host_state() == before
 
 
+@pytest.mark.usefixtures("lvm_filter")
 def test_a_hold_is_let_go_of_by_hand(site: Site, guest_disk: GuestDisk) -> None:
     site.configure(guest_disk.path, "kpartx, guest-vg, mount")
     before = host_state()

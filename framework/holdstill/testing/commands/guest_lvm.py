@@ -145,8 +145,14 @@ def list_imported(machine: Machine, name: str) -> str:
     return json.dumps({"report": [{"lv": records}]})
 
 
+def _lvmconfig(machine: Machine, arguments: list[str]) -> str:
+    names = [word.removeprefix("devices/") for word in Arguments(arguments, valued=["--typeconfig"]).words]
+    return "".join(f"{name}={machine.lvm_settings[name]}\n" for name in names)
+
+
 COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "lvm": _lvm,
+    "lvmconfig": _lvmconfig,
     "vgs": _vgs,
     "vgimportclone": _vgimportclone,
     "vgchange": _vgchange,

@@ -1,4 +1,4 @@
-"""sfdisk(8), blkid(8), lsblk(8) and kpartx(8): looking at disks, and mapping their partitions."""
+"""sfdisk(8), partx(8), blkid(8), lsblk(8) and kpartx(8): looking at disks, and mapping their partitions."""
 
 from __future__ import annotations
 
@@ -23,14 +23,30 @@ def _sfdisk(machine: Machine, arguments: list[str]) -> str:
     entries = [
         {
             "node": f"{device}p{number}",
-            "start": part.start // SECTOR,
-            "size": part.size // SECTOR,
+            "start": part.start // content.sector,
+            "size": part.size // content.sector,
             "type": "83",
         }
         | ({"uuid": part.uuid} if part.uuid else {})
         for number, part in enumerate(content.partitions, start=1)
     ]
     return json.dumps({"partitiontable": {"label": "dos", "sectorsize": SECTOR, "partitions": entries}})
+
+
+def _partx(machine: Machine, arguments: list[str]) -> str:
+    given = Arguments(arguments, valued=["--sector-size", "--output"], flags=["--pairs"])
+    content = machine.content(given.words[0])
+    if not isinstance(content, Table):
+        raise Refused(1, f"partx: {given.words[0]}: failed to read partition table")
+    lines = []
+    for number, part in enumerate(content.partitions, start=1):
+        start, size = (
+            place // content.sector * int(given["--sector-size"]) // SECTOR
+            for place in (part.start, part.size)
+        )
+        row = {"NR": number, "START": start, "SECTORS": size, "TYPE": "0x83", "UUID": part.uuid, "NAME": ""}
+        lines.append(" ".join(f'{column}="{row[column]}"' for column in given["--output"].split(",")))
+    return "\n".join(lines) + "\n"
 
 
 def _blkid(machine: Machine, arguments: list[str]) -> str:
@@ -112,6 +128,7 @@ def _base(device: str) -> str:
 
 COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "sfdisk": _sfdisk,
+    "partx": _partx,
     "blkid": _blkid,
     "lsblk": _lsblk,
     "kpartx": _kpartx,
