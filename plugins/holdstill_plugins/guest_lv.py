@@ -7,8 +7,7 @@ named as the host's.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import structlog
 
@@ -56,16 +55,22 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
     )
     if not physical:
         return sources
-    chosen = _chosen(_read(physical, hold, host))
-    devices = _opened(chosen, f"holdstill-{step.run.id}-{step.guest}", hold, host)
+    prefix, mapper = f"holdstill-{step.run.id}-{step.guest}", maps.has_device_mapper(host)
+    chosen = _chosen(_read(physical, prefix, hold, host, mapper=mapper))
+    devices = _opened(chosen, prefix, hold, host, mapper=mapper)
     rest = tuple(source for source in sources if source not in physical)
     return (*rest, *(device for device in devices if not _is_swap(device)))
 
 
-def _read(physical: tuple[Device, ...], hold: Hold, host: Host) -> tuple[Group, ...]:
+def _read(
+    physical: tuple[Device, ...], prefix: str, hold: Hold, host: Host, *, mapper: bool
+) -> tuple[Group, ...]:
     """Read the metadata, each physical volume being attached for just as long, and read-only."""
     with ExitStack() as stack:
-        paths = [stack.enter_context(_readable(device, hold, host)) for device in physical]
+        paths = [
+            stack.enter_context(_readable(device, f"{prefix}-pv{number}", hold, host, mapper=mapper))
+            for number, device in enumerate(physical)
+        ]
         if not all(host.look(path) for path in paths):
             raise NotPlannableError(
                 "which volumes are on the physical volumes is known once they are attached"
@@ -73,15 +78,16 @@ def _read(physical: tuple[Device, ...], hold: Hold, host: Host) -> tuple[Group, 
         return read_groups(host, physical, paths)
 
 
-@contextmanager
-def _readable(device: Device, hold: Hold, host: Host) -> Iterator[str]:
-    """Give a path at which LVM finds a physical volume."""
+def _readable(
+    device: Device, name: str, hold: Hold, host: Host, *, mapper: bool
+) -> AbstractContextManager[str]:
+    """Give a path at which LVM finds a physical volume: by a name that the host's own LVM is told to pass over."""
     if device.attached:
-        yield device.path
-        return
+        return nullcontext(device.path)
+    if mapper and maps.is_block(device.store, host):
+        return maps.window(name, device, hold, host)
     window = loops.Window(store=device.store, start=device.start, size=device.size, read_only=True)
-    with loops.attached(window, device.name, hold, host) as path:
-        yield path
+    return loops.attached(window, device.name, hold, host)
 
 
 def _chosen(groups: tuple[Group, ...]) -> Chosen:
@@ -99,9 +105,8 @@ def _is_passed_over(volume: Volume) -> bool:
     return bool(why)
 
 
-def _opened(chosen: Chosen, prefix: str, hold: Hold, host: Host) -> list[Device]:
+def _opened(chosen: Chosen, prefix: str, hold: Hold, host: Host, *, mapper: bool) -> list[Device]:
     """Map or attach every volume. What must be refused is, before any map is made."""
-    mapper = maps.has_device_mapper(host)
     looped = {
         volume.title: piece
         for _, volume in chosen

@@ -17,6 +17,8 @@ from holdstill.plugin import Answer, Device, GuestUnusableError, Host, printable
 from holdstill_plugins.guest_volumes import Area, Group, Segment, Volume, check_apart
 
 SECTOR = 512
+REFUSED = 5
+"LVM's exit code for most of what it does not like; what it says of it goes into our complaint."
 SETTINGS = str(Path(__file__).with_name("lvm_settings"))
 REPORTS = {
     "vg": "vg_name,vg_extent_size",
@@ -41,6 +43,7 @@ def read_groups(host: Host, physical: tuple[Device, ...], paths: list[str]) -> t
     answer = host.ask(
         *("lvm", "fullreport", "--all", "--readonly", "--driverloaded", "n", "--reportformat", "json"),
         *("--units", "s", "--nosuffix", "--devices", ",".join(paths), *reports),
+        ok=(0, REFUSED),
         env={"LVM_SYSTEM_DIR": SETTINGS},
     )
     numbers = {_number(host, path): device for path, device in zip(paths, physical, strict=True)}

@@ -46,8 +46,8 @@ def holdstill_check(steps: tuple[Step[NoOptions], ...], host: Host) -> list[Comp
             Complaint("The kernel has no device-mapper, which guest-vg needs; use 'guest-lv' instead.")
         )
     disks = [disk for step in steps for disk in step.disks]
-    files = any(not disk.path.startswith("/dev/") for disk in disks)  # they are attached as loop devices
-    return missing + missing_rule(host) + missing_filter(host, disks, loops=files)
+    images = any(not disk.path.startswith("/dev/") for disk in disks)
+    return missing + missing_rule(host) + missing_filter(host, disks, images=images)
 
 
 @hookimpl

@@ -134,10 +134,20 @@ def _snapshot_of(disk: Device, origin: Volume | None, step: Step[Options], hold:
         origin=origin.name,
         size=0 if origin.is_thin else origin.room(step.options.size),
         cap=0 if origin.is_thin else origin.room(step.options.cap),
+        look_away=origin.look_away,
     )
     with lvm_mend.awake_after(host, origin.name, snapshot):
         host.run(
-            *("lvcreate", "--yes", "--snapshot", *_kind(origin, step.options), "--name", name),
+            *(
+                "lvcreate",
+                "--yes",
+                "--config",
+                origin.look_away,
+                "--snapshot",
+                *_kind(origin, step.options),
+                "--name",
+                name,
+            ),
             *("--addtag", TAG, "--addtag", tag, origin.name),
         )
     path = f"/dev/{snapshot}"
@@ -178,16 +188,17 @@ def holdstill_undo(facts: Facts, host: Host) -> None:
         return
     snapshot, origin = str(facts["volume"]), str(facts["origin"])
     lvm_mend.wake(host, origin, snapshot)
-    _remove(snapshot, str(facts["tag"]), origin, host)
-    lvm_mend.sweep(host, origin, snapshot)
+    with lvm_mend.awake_after(host, origin, snapshot):
+        _remove(snapshot, str(facts["tag"]), str(facts["look_away"]), host)
+    lvm_mend.sweep(host, origin, snapshot, str(facts["look_away"]))
 
 
-def _remove(snapshot: str, tag: str, origin: str, host: Host) -> None:
+def _remove(snapshot: str, tag: str, look_away: str, host: Host) -> None:
     """Remove the volume of that name if it bears our tag: LVM itself looks, so that one command is enough.
 
     Its exit code for «no such volume» is also that of every failure, so look closer then.
     """
-    with lvm_mend.awake_after(host, origin, snapshot):
-        removed = host.run("lvremove", "--yes", "--select", f"lv_tags={tag}", snapshot, ok=(0, NOT_FOUND))
-    if removed.status and (volume := find(snapshot, host)) and tag in volume.lv_tags.split(","):
+    bearing = ("--select", f"lv_tags={tag}", snapshot)
+    removed = host.run("lvremove", "--yes", "--config", look_away, *bearing, ok=(0, NOT_FOUND))
+    if removed.status and (volume := find(snapshot, host, look_away)) and tag in volume.lv_tags.split(","):
         raise UnavailableError(f"lvremove says: {printable(removed.err.strip())}")

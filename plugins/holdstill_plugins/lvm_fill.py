@@ -72,11 +72,14 @@ def _fill(name: str, host: Host) -> Fill:
 
 def _extended(name: str, fill: Fill, facts: Facts, host: Host) -> bool:
     """Give it as much again as it had at first; the rest up to its cap, or in its group, if that is less."""
-    volume = find(name, host)
+    look_away = str(facts["look_away"])
+    volume = find(name, host, look_away)
     more = min(int(str(facts["size"])), int(str(facts["cap"])) - fill.size, volume.vg_free if volume else 0)
     if volume is None or more < volume.vg_extent_size:
         return False
     extents = more // volume.vg_extent_size
-    host.run("lvextend", "--config", "activation{monitoring=0}", "--extents", f"+{extents}", name)
+    host.run(
+        "lvextend", "--config", f"{look_away} activation {{ monitoring=0 }}", "--extents", f"+{extents}", name
+    )
     log.warning("snapshot extended", snapshot=name, was=human_bytes(fill.size), extents=extents)
     return True

@@ -6,6 +6,7 @@ finding a guest's physical volumes on our maps. A group there that is named as t
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
 
@@ -13,8 +14,9 @@ from holdstill.plugin import Complaint, Device, Host
 
 FOR_OUR_MAPS = "r|^/dev/mapper/holdstill-|"
 FOR_SNAPSHOTS = "r|^/dev/mapper/.*-hs_|"
-FOR_MAPPED_LOOPS = "r|^/dev/mapper/loop|"
-FOR_LOOPS = "r|^/dev/loop|"
+OURS = (FOR_OUR_MAPS, FOR_SNAPSHOTS)
+FOR_MAPPED_IMAGES = "r|^/dev/mapper/(loop|nbd)[0-9]|"
+FOR_IMAGES = "r|^/dev/(loop|nbd)[0-9]|"
 ASKED = ("global_filter", "filter", "use_devicesfile", "devicesfile")
 DEVICES = "/etc/lvm/devices"
 ACCEPT_ALL = "a|.*|"
@@ -23,19 +25,31 @@ CLOSING = {"(": ")", "[": "]", "{": "}"}
 "LVM's patterns are between two of one character, or a pair of brackets."
 
 
-def missing_filter(host: Host, disks: Sequence[Device], *, loops: bool = False) -> list[Complaint]:
-    """Complain if LVM on this host would look at our maps of these disks; with ``loops``, at our loop devices, too."""
+def fence(host: Host) -> str:
+    """Give what our own commands on the host's volume groups are told with ``--config``: not to look at a guest's.
+
+    While one guest's metadata are read, another one's snapshot is made; a guest's group may be named as the host's.
+    """
+    if not host.installed("lvmconfig"):
+        return ""
+    present = [word for word in _settings(host)["global_filter"] if word not in {*OURS, ACCEPT_ALL}]
+    words = ", ".join(json.dumps(word) for word in (*OURS, *present) if word.startswith(("a", "r")))
+    return f"devices {{ global_filter = [ {words} ] }}"
+
+
+def missing_filter(host: Host, disks: Sequence[Device], *, images: bool = False) -> list[Complaint]:
+    """Complain if LVM on this host would look at our maps of these disks; with ``images``, also at what images are."""
     if not host.installed("lvmconfig"):
         return []
     settings = _settings(host)
     if _uses_devices_file(settings, host):
         return []
-    wanted = {pattern: names for pattern, names in _names(disks, loops=loops).items() if names}
+    wanted = {pattern: names for pattern, names in _names(disks, images=images).items() if names}
     seen = [name for names in wanted.values() for name in names if not _is_kept_out(name, settings)]
     return [Complaint(_sentence(seen[0], tuple(wanted), settings))] if seen else []
 
 
-def _names(disks: Sequence[Device], *, loops: bool) -> dict[str, list[str]]:
+def _names(disks: Sequence[Device], *, images: bool) -> dict[str, list[str]]:
     """Give what there would be to see, by the pattern that hides it."""
     volumes = [disk.path for disk in disks if disk.path.startswith("/dev/")]
     files = len(volumes) < len(disks)
@@ -45,8 +59,8 @@ def _names(disks: Sequence[Device], *, loops: bool) -> dict[str, list[str]]:
             f"/dev/mapper/{group}-hs_20260101T000000Z00000000_guest.0000_disk1p1"
             for group in sorted({_group(path) for path in volumes})
         ],
-        FOR_MAPPED_LOOPS: ["/dev/mapper/loop0p1"] if files else [],
-        FOR_LOOPS: ["/dev/loop99"] if loops else [],
+        FOR_MAPPED_IMAGES: ["/dev/mapper/loop0p1", "/dev/mapper/nbd0p1"] if files else [],
+        FOR_IMAGES: ["/dev/loop99", "/dev/nbd99"] if images else [],
     }
 
 

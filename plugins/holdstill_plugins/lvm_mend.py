@@ -36,21 +36,22 @@ def wake_maps(host: Host, *maps: str) -> None:
     lvm_awake.wake(maps, lambda *arguments: host.run("dmsetup", *arguments).out, host.pause)
 
 
-def sweep(host: Host, origin: str, snapshot: str) -> None:
+def sweep(host: Host, origin: str, snapshot: str, look_away: str) -> None:
     """If LVM has no such snapshot any more, remove its maps that are left, and give the origin its own table."""
     left = (map_name(snapshot), f"{map_name(snapshot)}-cow", f"{map_name(origin)}-real")
-    if not any(host.look(f"/dev/mapper/{name}") for name in left) or find(snapshot, host):
+    if not any(host.look(f"/dev/mapper/{name}") for name in left) or find(snapshot, host, look_away):
         return
     maps = host.ask("dmsetup", "info", "--columns", "--noheadings", "--options", "name").out.split()
     for name in left[:2]:
         if name in maps:
             host.run("dmsetup", "remove", "--retry", name)
-    if left[2] in maps and not _has_snapshots(host, origin):
-        host.run("lvchange", "--refresh", origin)
+    if left[2] in maps and not _has_snapshots(host, origin, look_away):
+        host.run("lvchange", "--config", look_away, "--refresh", origin)
 
 
-def _has_snapshots(host: Host, origin: str) -> bool:
+def _has_snapshots(host: Host, origin: str, look_away: str) -> bool:
     """Whether LVM knows other snapshots of the origin: then its ``-real`` map is theirs."""
     group, _, name = origin.partition("/")
-    answer = host.ask("lvs", "--noheadings", "--options", "lv_name", "--select", f"origin={name}", group)
+    fields = ("--noheadings", "--options", "lv_name", "--select", f"origin={name}")
+    answer = host.ask("lvs", "--config", look_away, *fields, group)
     return bool(answer.out.strip())

@@ -57,8 +57,9 @@ def _full_group(wanted: list[Wanted]) -> Complaint | None:
 def _full_pool(wanted: list[Wanted], host: Host) -> Complaint | None:
     """A thin pool that fills up stops all its guests, so it needs as much room as thick snapshots would."""
     pool, needed = wanted[0].volume.pool, sum(one.room for one in wanted)
-    fields = ("--options", "lv_size,data_percent,metadata_percent")
-    report = host.ask("lvs", "--noheadings", "--units", "b", "--nosuffix", *fields, pool).out.split()
+    fields = ("--units", "b", "--nosuffix", "--options", "lv_size,data_percent,metadata_percent")
+    config = ("--config", wanted[0].volume.look_away)
+    report = host.ask("lvs", *config, "--noheadings", *fields, pool).out.split()
     size, data, metadata = (float(value) for value in report)
     free = size * (1 - data / 100)
     if needed <= free and metadata <= FULL_METADATA:

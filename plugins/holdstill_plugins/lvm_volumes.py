@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from holdstill.plugin import Host, Size
+from holdstill_plugins.lvm_filter import fence
 
 FIELDS = (
     "vg_name,lv_name,lv_size,lv_layout,lv_role,lv_kernel_major,lv_kernel_minor,pool_lv,vg_free,vg_extent_size,"
@@ -34,6 +35,8 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     vg_free: int
     vg_extent_size: int
     lv_tags: str
+    look_away: str
+    "What LVM's commands on it are told with ``--config``: not to look at what is a guest's."
 
     @property
     def name(self) -> str:
@@ -71,21 +74,22 @@ def volumes_at(paths: Iterable[str], host: Host) -> dict[str, Volume]:
     numbers = {path: node.number for path in paths if (node := host.look(path)) and node.number}
     if not numbers:
         return {}
-    found = {volume.number: volume for volume in _reported(host, *numbers, ok=(0, NOT_FOUND))}
+    reported = _reported(host, fence(host), *numbers, ok=(0, NOT_FOUND))
+    found = {volume.number: volume for volume in reported}
     return {path: found[number] for path, number in numbers.items() if number in found}
 
 
-def find(volume: str, host: Host) -> Volume | None:
+def find(volume: str, host: Host, look_away: str) -> Volume | None:
     """Look for ``VG/LV`` among its group's volumes; ``None`` if it is not there.
 
     Asked for by name, «not there» and «the group cannot be read now» would be the same exit code.
     """
     group, _, name = volume.partition("/")
-    found = _reported(host, "--select", f"lv_name={name}", group)
+    found = _reported(host, look_away, "--select", f"lv_name={name}", group)
     return found[0] if found else None
 
 
-def _reported(host: Host, *which: str, ok: tuple[int, ...] = (0,)) -> list[Volume]:
-    report = host.ask("lvs", *REPORT, *which, ok=ok).out
+def _reported(host: Host, look_away: str, *which: str, ok: tuple[int, ...] = (0,)) -> list[Volume]:
+    report = host.ask("lvs", "--config", look_away, *REPORT, *which, ok=ok).out
     listed = json.loads(report)["report"][0].get("lv", []) if report.strip() else []
-    return [msgspec.convert(entry, Volume, strict=False) for entry in listed]
+    return [msgspec.convert({**entry, "look_away": look_away}, Volume, strict=False) for entry in listed]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from holdstill.plugin import Facts, Hold, Host, NodeKind, UnavailableError
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from holdstill.plugin import Device, Facts, Hold, Host, NodeKind, UnavailableError
 from holdstill_plugins import loops
+
+SECTOR = 512
 
 
 def has_device_mapper(host: Host) -> bool:
@@ -20,6 +25,22 @@ def create(name: str, title: str, table: str, hold: Hold, host: Host) -> str:
     hold.promise(f"map {name} of {title}", by_hand=["dmsetup", "remove", name], map=name, uuid=uuid)
     host.run("dmsetup", "create", "--concise", f"{name},{uuid},,rw,{table}")
     return f"/dev/mapper/{name}"
+
+
+@contextmanager
+def window(name: str, device: Device, hold: Hold, host: Host) -> Iterator[str]:
+    """Have a map of just ``device`` for a moment, through which nothing can be written; give its path."""
+    uuid, sectors = (
+        f"HOLDSTILL-{name}",
+        f"{device.size // SECTOR} linear {device.store} {device.start // SECTOR}",
+    )
+    promised = hold.promise(
+        f"map {name} of {device.name}", by_hand=["dmsetup", "remove", name], map=name, uuid=uuid
+    )
+    host.run("dmsetup", "create", "--concise", f"{name},{uuid},,ro,0 {sectors}", planned=f"<map {name}>")
+    yield f"/dev/mapper/{name}"
+    host.run("dmsetup", "remove", "--retry", name)
+    hold.undone(promised)
 
 
 def is_block(path: str, host: Host) -> bool:

@@ -29,7 +29,7 @@ DISK = 256 << 20
 
 
 FENCED = {
-    "global_filter": '["r|^/dev/mapper/holdstill-|","r|^/dev/mapper/.*-hs_|","r|^/dev/loop|"]',
+    "global_filter": '["r|^/dev/mapper/(holdstill-|.*-hs_|(loop|nbd)[0-9])|","r|^/dev/(loop|nbd)[0-9]|"]',
     "filter": '["a|.*|"]',
     "use_devicesfile": "0",
     "devicesfile": '"system.devices"',

@@ -16,7 +16,10 @@ from .system import clear, run
 
 DATA_DISK = Path("/dev/vdb")
 HOST_VG = "hostvg"
-FILTER = '"r|^/dev/mapper/holdstill-|", "r|^/dev/mapper/.*-hs_|", "r|^/dev/loop|"'
+FILTER = (
+    '"r|^/dev/mapper/holdstill-|", "r|^/dev/mapper/.*-hs_|", "r|^/dev/mapper/(loop|nbd)[0-9]|", '
+    '"r|^/dev/(loop|nbd)[0-9]|"'
+)
 
 
 @pytest.fixture(scope="module")

@@ -181,6 +181,7 @@ def test_a_snapshot_that_reaches_its_cap_overflows_and_fails_the_job(site: Site,
     assert host_state() == before
 
 
+@pytest.mark.usefixtures("udev_rule")
 def test_an_overflow_beneath_a_mount_is_never_an_empty_backup(site: Site, volume: str) -> None:
     """LVM's daemon unmounts a snapshot that it watches when it overflows, and leaves an empty folder."""
     run("mkfs.ext4", "-q", volume)

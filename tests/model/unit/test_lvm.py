@@ -11,7 +11,7 @@ from holdstill_plugins import lvm, lvm_freeze
 
 MIB = 1 << 20
 JOB = "jobs: {nightly: {guests: [%s], backup: {command: {run: backup-program}}}}"
-FACTS = {"volume": "hostvg/hs_r_web", "tag": "holdstill_r", "origin": "hostvg/web", "size": 0, "cap": 0}
+FACTS = {"volume": "hostvg/hs_r_web", "tag": "holdstill_r", "origin": "hostvg/web", "look_away": ""}
 
 
 @pytest.fixture

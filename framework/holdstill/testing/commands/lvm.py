@@ -62,7 +62,7 @@ def _snapshots_of(machine: Machine, given: Arguments) -> str:
 def _lvcreate(machine: Machine, arguments: list[str]) -> str:
     from holdstill.testing.machine import Volume
 
-    valued = ["--size", "--name", "--addtag", "--setactivationskip", "--activate", "--monitor"]
+    valued = ["--size", "--name", "--addtag", "--setactivationskip", "--activate", "--monitor", "--config"]
     given = Arguments(arguments, valued=valued, flags=["--yes", "--snapshot"])
     [origin] = given.words
     group = origin.partition("/")[0]
@@ -93,7 +93,7 @@ def _lvextend(machine: Machine, arguments: list[str]) -> str:
 
 
 def _lvremove(machine: Machine, arguments: list[str]) -> str:
-    given = Arguments(arguments, valued=["--select"], flags=["--yes"])
+    given = Arguments(arguments, valued=["--select", "--config"], flags=["--yes"])
     [name] = given.words
     if name not in machine.kernel.volumes:
         raise Refused(5, f'Failed to find logical volume "{name}"')

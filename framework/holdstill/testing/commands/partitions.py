@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from holdstill.testing.commands.arguments import Arguments, Refused
+from holdstill.testing.commands.nbd import hide_partitions
 from holdstill.testing.contents import Content, Table
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ def _sfdisk(machine: Machine, arguments: list[str]) -> str:
 
 
 def _partx(machine: Machine, arguments: list[str]) -> str:
-    given = Arguments(arguments, valued=["--sector-size", "--output"], flags=["--pairs"])
+    given = Arguments(arguments, valued=["--sector-size", "--output"], flags=["--pairs", "--delete"])
+    if "--delete" in given:
+        return hide_partitions(machine, given.words[0])
     content = machine.content(given.words[0])
     if not isinstance(content, Table):
         raise Refused(1, f"partx: {given.words[0]}: failed to read partition table")
