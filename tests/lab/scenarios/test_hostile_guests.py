@@ -129,6 +129,7 @@ def test_metadata_that_names_the_hosts_own_disk_maps_nothing_of_it(
     site.configure(hostile_group, steps)
     before = host_state()
     said = site.refused("run", "nightly")
+    assert "guest web, open: " in said
     assert host_state() == before
     assert len(said.splitlines()) == 1
     assert not [line for line in run("dmsetup", "table").splitlines() if "evil" in line]
@@ -162,6 +163,7 @@ def test_a_volume_whose_name_would_rewrite_a_terminal_is_shown_escaped(
     said = site.refused("run", "nightly")
     guest_disk.path.write_bytes(physical)
     log = run("journalctl", "--identifier=holdstill", "--output=cat", "--boot")
+    assert "guest web, open: " in said
     assert "\x1b" not in said + log
 
 
