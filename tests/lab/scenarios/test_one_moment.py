@@ -126,6 +126,7 @@ def test_snapshots_one_after_the_other_would_be_torn(disks: list[str], writer: W
     assert any(first not in {second, second + 1} for first, second in found), found
 
 
+@pytest.mark.parametrize("site", [SHAPES["two guests"]], indirect=True)
 @pytest.mark.parametrize("victims", ["the run", "the run and its watchdog"])
 def test_a_run_killed_while_the_disks_are_suspended_leaves_no_guest_hanging(
     site: Site, writer: Writer, victims: str
@@ -144,6 +145,7 @@ def test_a_run_killed_while_the_disks_are_suspended_leaves_no_guest_hanging(
     assert host_state() == before
 
 
+@pytest.mark.parametrize("site", [SHAPES["one guest"]], indirect=True)
 def test_a_run_that_is_stopped_meanwhile_resumes_the_disks(site: Site, writer: Writer) -> None:
     before = host_state()
     with subprocess.Popen(site.argv("run", "nightly"), stderr=subprocess.DEVNULL) as process:
