@@ -51,7 +51,7 @@ def counter_of(record: bytes) -> int:
 
 @dataclass(frozen=True)
 class Record:
-    """What the guest reports of one record: it is on the disk, so long after the one before it."""
+    """What the guest reports of one record: it is on the disk, and writing it took so many seconds."""
 
     counter: int
     after: float

@@ -91,9 +91,9 @@ def test_the_guest_writes_on_and_sees_no_error(
     assert "could not write" not in guest.said()
     assert "error" not in guest.said()
     alone = [record.after for record in guest.records()[:UNDISTURBED]]
-    record_property("longest time between two fsyncs in the guest, left alone", max(alone))
+    record_property("longest that a record took in the guest, in seconds, left alone", max(alone))
     longest = [max(record.after for record in backup.meanwhile) for backup in backups]
-    record_property("longest time between two fsyncs in the guest, during each backup", longest)
+    record_property("longest that a record took in the guest, in seconds, during each backup", longest)
 
 
 def test_what_is_restored_boots(hostvg: str, backups: list[Backup], tmp_path: Path) -> None:
