@@ -11,15 +11,11 @@ import pytest
 from holdstill_plugins.udev_rule import RULE
 
 from .guest_disk import GuestDisk, make_guest_disk
-from .installed import Site
+from .installed import Site, looking_away
 from .system import clear, run
 
 DATA_DISK = Path("/dev/vdb")
 HOST_VG = "hostvg"
-FILTER = (
-    '"r|^/dev/mapper/holdstill-|", "r|^/dev/mapper/.*-hs_|", "r|^/dev/mapper/(loop|nbd)[0-9]|", '
-    '"r|^/dev/(loop|nbd)[0-9]|"'
-)
 
 
 @pytest.fixture(scope="module")
@@ -61,11 +57,8 @@ def udev_rule() -> Iterator[None]:
 @pytest.fixture
 def lvm_filter() -> Iterator[None]:
     """Have the host's LVM filter what «holdstill check» asks for; new guest disks cannot be made meanwhile."""
-    settings = Path("/etc/lvm/lvmlocal.conf")
-    before = settings.read_text()
-    settings.write_text(f"{before}\ndevices {{ global_filter = [ {FILTER} ] }}\n")
-    yield
-    settings.write_text(before)
+    with looking_away():
+        yield
 
 
 @pytest.fixture
