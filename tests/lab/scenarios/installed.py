@@ -76,8 +76,10 @@ def looking_away() -> Iterator[None]:
     settings = Path("/etc/lvm/lvmlocal.conf")
     before = settings.read_text()
     settings.write_text(f"{before}\ndevices {{ global_filter = [ {FILTER} ] }}\n")
-    yield
-    settings.write_text(before)
+    try:
+        yield
+    finally:
+        settings.write_text(before)
 
 
 def host_state() -> dict[str, object]:
