@@ -96,7 +96,7 @@ class Command:
         ends = time.monotonic() + deadline
         bell = None if self._gentle else interruption.bell
         while (left := ends - time.monotonic()) > 0:
-            ready = _readable(
+            ready = readable(
                 [self._pidfd, *([] if bell is None else [bell])], min(left, TICK) if watch else left
             )
             if watch:
@@ -133,7 +133,7 @@ class Command:
             os.killpg(self._process.pid, number)
 
     def _ended_within(self, seconds: float) -> bool:
-        _readable([self._pidfd], seconds)
+        readable([self._pidfd], seconds)
         return self._process.poll() is not None
 
     def _answer(self) -> Answer:
@@ -170,7 +170,8 @@ def run_command(
     return command.finish(deadline, interruption, watch)
 
 
-def _readable(descriptors: list[int], seconds: float) -> list[int]:
+def readable(descriptors: list[int], seconds: float) -> list[int]:
+    """Wait until a descriptor can be read, or is closed; give those that are. poll(2) knows no largest descriptor."""
     poll = select.poll()
     for descriptor in descriptors:
         poll.register(descriptor, select.POLLIN)

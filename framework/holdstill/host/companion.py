@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import select
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from holdstill.errors import UnavailableError
 from holdstill.host import Answer
-from holdstill.host.command import ENVIRONMENT, GRACE
+from holdstill.host.command import ENVIRONMENT, GRACE, readable
 from holdstill.host.failures import CommandFailedError
 
 LONGEST_LINE = 4096
@@ -45,7 +44,7 @@ def companion(argv: tuple[str, ...], *, limit: float, env: Mapping[str, str]) ->
 
 def _first_line(process: subprocess.Popen[bytes], argv: tuple[str, ...], limit: float) -> str:
     assert process.stdout
-    ready, _, _ = select.select([process.stdout], [], [], limit)
+    ready = readable([process.stdout.fileno()], limit)
     line = os.read(process.stdout.fileno(), LONGEST_LINE) if ready else b""
     if not line.endswith(b"\n"):
         raise CommandFailedError(Answer(argv, process.poll() or 0), f"was not ready within {limit:g} s")

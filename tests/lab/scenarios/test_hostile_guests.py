@@ -172,10 +172,15 @@ def test_the_filter_that_check_asks_for_is_one_that_lvm_understands(site: Site, 
     """What is told to be rejected is rejected by LVM itself: asked with a map of each name."""
     site.configure(tempting_disk, "kpartx, guest-vg, mount")
     with loop(tempting_disk, PHYSICAL) as physical:
-        for name in ("holdstill-x-0", "hostvg-hs_20260101T000000Z00000000_web.0000_disk1p3"):
-            run("dmsetup", "create", name, "--table", f"0 {PHYSICAL[1] * 2048} linear {physical} 0")
+        names = {
+            "holdstill-x-0": "HOLDSTILL-x-0",
+            "hostvg-hs_20260101T000000Z00000000_web.0000_disk1p3": "part3-LVM-x",
+        }
+        for name, uuid in names.items():
+            table = f"0 {PHYSICAL[1] * 2048} linear {physical} 0"
+            run("dmsetup", "create", name, "--uuid", uuid, "--table", table)
         groups = run("vgs", "--noheadings", "-o", "vg_name").split()
-        for name in ("holdstill-x-0", "hostvg-hs_20260101T000000Z00000000_web.0000_disk1p3"):
+        for name in names:
             run("dmsetup", "remove", "--retry", name)
     assert groups == ["hostvg"]
     site.call("check")

@@ -266,8 +266,8 @@ def test_a_command_that_could_leave_a_disk_suspended_is_not_ended_by_a_signal_to
             (deaf_lvs / "stop").touch()
         return wait(descriptors, 0.02)
 
-    wait = command._readable
-    mocker.patch.object(command, "_readable", stop_it)
+    wait = command.readable
+    mocker.patch.object(command, "readable", stop_it)
     assert RealHost(interruption).ask("lvs").status == 0
     assert not (deaf_lvs / "signals").exists()
     with pytest.raises(RunInterrupted):
