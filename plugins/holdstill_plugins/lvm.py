@@ -8,27 +8,32 @@ from functools import partial
 import msgspec
 
 from holdstill.plugin import (
-    BackupError,
     Complaint,
     Device,
     ExitCode,
     Facts,
     Hold,
     Host,
+    Layer,
     MakeSnapshots,
+    Search,
     Size,
     SnapshotError,
     Step,
+    Stray,
     UnavailableError,
     hookimpl,
     missing_tools,
     printable,
 )
-from holdstill_plugins import lvm_fill, lvm_mend
-from holdstill_plugins.lvm_freeze import frozen
+from holdstill_plugins import lvm_fill, lvm_mend, lvm_watch, maps
+from holdstill_plugins.lvm_filter import fence
+from holdstill_plugins.lvm_freeze import ready_to_freeze
 from holdstill_plugins.lvm_names import safe_name
 from holdstill_plugins.lvm_room import Wanted, no_room
-from holdstill_plugins.lvm_volumes import NOT_FOUND, Volume, find, volumes_at
+from holdstill_plugins.lvm_thin import forget_half_made
+from holdstill_plugins.lvm_volumes import NOT_FOUND, Volume, find, tagged, volumes_at
+from holdstill_plugins.run_names import run_in
 
 TAG = "holdstill"
 
@@ -88,6 +93,11 @@ def _no_origin(volume: Volume) -> str:
         return "is a snapshot itself, and LVM makes no snapshots of those; name its origin, or a copy of it."
     for layout in {"mirror", "pool", "vdo"} & set(volume.lv_layout.split(",")):
         return f"is a {layout} volume, of which LVM makes no snapshots."
+    if volume.vg_missing_pv_count:
+        return (
+            f"is in a volume group that lacks {volume.vg_missing_pv_count} of its devices, and LVM makes no snapshots "
+            "there. Bring them back, or give them up: see lvmraid(7) and «vgreduce --removemissing» in vgreduce(8)."
+        )
     return ""
 
 
@@ -101,16 +111,19 @@ def _torn(volume: Volume, options: Options) -> str:
 
 
 @hookimpl
-def holdstill_freeze(disks: tuple[Device, ...], hold: Hold, host: Host) -> AbstractContextManager[None]:
+def holdstill_freeze(
+    disks: tuple[Device, ...], hold: Hold, host: Host
+) -> AbstractContextManager[AbstractContextManager[None]]:
     """Suspend the origins; thin ones must be quiet for another reason, see the option ``quiesced``."""
     volumes = volumes_at((disk.path for disk in disks), host)
     thick = [volume.name for volume in volumes.values() if not volume.is_thin]
-    return frozen(thick, hold, host) if thick else nullcontext()
+    return ready_to_freeze(thick, hold, host) if thick else nullcontext(nullcontext())
 
 
 @hookimpl
 def holdstill_snapshot(steps: tuple[Step[Options], ...], host: Host) -> tuple[MakeSnapshots, ...]:
     """Make a snapshot of each disk, its name and tag bearing the run's id."""
+    lvm_watch.get_ready(host)
     volumes = volumes_at((disk.path for step in steps for disk in step.disks), host)
     return tuple(partial(_snapshots_of, step, volumes, host) for step in steps)
 
@@ -138,17 +151,9 @@ def _snapshot_of(disk: Device, origin: Volume | None, step: Step[Options], hold:
     )
     with lvm_mend.awake_after(host, origin.name, snapshot):
         host.run(
-            *(
-                "lvcreate",
-                "--yes",
-                "--config",
-                origin.look_away,
-                "--snapshot",
-                *_kind(origin, step.options),
-                "--name",
-                name,
-            ),
-            *("--addtag", TAG, "--addtag", tag, origin.name),
+            *("lvcreate", "--yes", "--config", origin.look_away, "--snapshot"),
+            *_kind(origin, step.options),
+            *("--name", name, "--addtag", TAG, "--addtag", tag, origin.name),
         )
     path = f"/dev/{snapshot}"
     return msgspec.structs.replace(disk, path=path, store=path)
@@ -172,25 +177,31 @@ def holdstill_tend(facts: Facts, host: Host) -> float:
 
 
 @hookimpl
-def holdstill_still(facts: Facts, host: Host) -> None:
-    """Refuse a backup whose snapshot overflowed: it read garbage from then on."""
-    if "volume" not in facts:
-        return
-    if why := lvm_fill.lost(str(facts["volume"]), host):
-        raise BackupError(why)
+def holdstill_still(facts: Facts, host: Host) -> dict[str, float]:
+    """Refuse a backup whose snapshot overflowed: it read garbage from then on. Otherwise tell how full it is."""
+    return lvm_fill.measured(str(facts["volume"]), host) if "volume" in facts else {}
+
+
+@hookimpl
+def holdstill_places(facts: Facts) -> list[str]:
+    """Tell what must be free: the snapshot."""
+    return [f"/dev/{facts['volume']}"] if "volume" in facts else []
 
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Resume origins, or wake one, remove its snapshot if there is a volume of that name with our tag, and sweep up."""
     if isinstance(suspended := facts.get("suspended"), list):
-        lvm_mend.wake_maps(host, *suspended)
+        with host.alone_with(*(f"/dev/mapper/{name}" for name in suspended)):
+            lvm_mend.wake_maps(host, *suspended)
         return
     snapshot, origin = str(facts["volume"]), str(facts["origin"])
-    lvm_mend.wake(host, origin, snapshot)
-    with lvm_mend.awake_after(host, origin, snapshot):
-        _remove(snapshot, str(facts["tag"]), str(facts["look_away"]), host)
-    lvm_mend.sweep(host, origin, snapshot, str(facts["look_away"]))
+    look_away = str(facts.get("look_away") or fence(host))  # a journal of holdstill 0.1's first days has none
+    with host.alone_with(f"/dev/{origin}"):
+        lvm_mend.wake(host, origin, snapshot)
+        with lvm_mend.awake_after(host, origin, snapshot):
+            _remove(snapshot, str(facts["tag"]), look_away, host)
+        lvm_mend.sweep(host, origin, snapshot, look_away)
 
 
 def _remove(snapshot: str, tag: str, look_away: str, host: Host) -> None:
@@ -199,6 +210,29 @@ def _remove(snapshot: str, tag: str, look_away: str, host: Host) -> None:
     Its exit code for «no such volume» is also that of every failure, so look closer then.
     """
     bearing = ("--select", f"lv_tags={tag}", snapshot)
-    removed = host.run("lvremove", "--yes", "--config", look_away, *bearing, ok=(0, NOT_FOUND))
-    if removed.status and (volume := find(snapshot, host, look_away)) and tag in volume.lv_tags.split(","):
+    remove = partial(host.run, "lvremove", "--yes", "--config", look_away, *bearing, ok=(0, NOT_FOUND))
+    removed = remove()
+    volume = find(snapshot, host, look_away) if removed.status else None
+    if volume is None or tag not in volume.lv_tags.split(","):
+        return
+    if volume.is_thin and forget_half_made(volume, host):
+        removed = remove()
+    if removed.status:
         raise UnavailableError(f"lvremove says: {printable(removed.err.strip())}")
+
+
+@hookimpl
+def holdstill_strays(search: Search, host: Host) -> list[Stray]:
+    """Find snapshots by our tag, and a tag and a name that both bear the same run's id."""
+    if not (host.installed("lvs") and maps.has_device_mapper(host)):
+        return []
+    return [
+        Stray(
+            what=f"snapshot {volume.name}",
+            by_hand=f"lvremove --yes {volume.name}",
+            layer=Layer.SNAPSHOT,
+            run=run,
+        )
+        for volume in tagged(TAG, host)
+        if search.is_stray(run := run_in(volume.lv_name)) and f"{TAG}_{run}" in volume.lv_tags.split(",")
+    ]

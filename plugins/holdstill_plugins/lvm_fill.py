@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import structlog
 
-from holdstill.plugin import Facts, Host, SnapshotError, human_bytes
+from holdstill.plugin import BackupError, Facts, Host, SnapshotError, human_bytes
+from holdstill_plugins.lvm_mend import awake_after
 from holdstill_plugins.lvm_names import map_name
 from holdstill_plugins.lvm_volumes import find
 
@@ -49,17 +50,20 @@ def tend(facts: Facts, host: Host) -> float:
     return ALERT if fill.share >= EXTEND_AT / 2 else AT_EASE
 
 
-def lost(name: str, host: Host) -> str:
-    """Say what has become of a snapshot that cannot be read any more; nothing if it is well."""
+def measured(name: str, host: Host) -> dict[str, float]:
+    """Measure how full a thick snapshot is. Raises BackupError if one cannot be read any more."""
     answer = host.ask("dmsetup", "status", map_name(name), ok=(0, 1))
     if answer.status:
-        return f"the snapshot {name} is gone"
+        raise BackupError(f"the snapshot {name} is gone")
     kind, state = answer.out.split()[2:4]
-    if kind == "snapshot" and "/" not in state:
-        return f"the snapshot {name} overflowed; give it more room ('size'), or more to grow ('cap')"
+    used, slash, size = state.partition("/")
+    if kind == "snapshot" and not slash:
+        raise BackupError(
+            f"the snapshot {name} overflowed; give it more room ('size'), or more to grow ('cap')"
+        )
     if kind == "thin" and not state.isdecimal():
-        return f"the thin snapshot {name} cannot be read ({state}); look at its pool"
-    return ""
+        raise BackupError(f"the thin snapshot {name} cannot be read ({state}); look at its pool")
+    return {"snapshot_fill_ratio": Fill(int(used), int(size)).share} if slash else {}
 
 
 def _fill(name: str, host: Host) -> Fill:
@@ -78,8 +82,10 @@ def _extended(name: str, fill: Fill, facts: Facts, host: Host) -> bool:
     if volume is None or more < volume.vg_extent_size:
         return False
     extents = more // volume.vg_extent_size
-    host.run(
-        "lvextend", "--config", f"{look_away} activation {{ monitoring=0 }}", "--extents", f"+{extents}", name
-    )
+    config = f"{look_away} activation {{ monitoring=0 }}"
+    origin = str(facts["origin"])
+    # LVM suspends the origin and resumes it, which another job may hold still
+    with host.alone_with(f"/dev/{origin}"), awake_after(host, origin, name):
+        host.run("lvextend", "--config", config, "--extents", f"+{extents}", name)
     log.warning("snapshot extended", snapshot=name, was=human_bytes(fill.size), extents=extents)
     return True

@@ -30,9 +30,8 @@ def fence(host: Host) -> str:
 
     While one guest's metadata are read, another one's snapshot is made; a guest's group may be named as the host's.
     """
-    if not host.installed("lvmconfig"):
-        return ""
-    present = [word for word in _settings(host)["global_filter"] if word not in {*OURS, ACCEPT_ALL}]
+    settings = _settings(host) if host.installed("lvmconfig") else {"global_filter": []}
+    present = [word for word in settings["global_filter"] if word not in {*OURS, ACCEPT_ALL}]
     words = ", ".join(json.dumps(word) for word in (*OURS, *present) if word.startswith(("a", "r")))
     return f"devices {{ global_filter = [ {words} ] }}"
 

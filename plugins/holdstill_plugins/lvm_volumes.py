@@ -12,7 +12,7 @@ from holdstill_plugins.lvm_filter import fence
 
 FIELDS = (
     "vg_name,lv_name,lv_size,lv_layout,lv_role,lv_kernel_major,lv_kernel_minor,pool_lv,vg_free,vg_extent_size,"
-    "lv_tags"
+    "vg_missing_pv_count,lv_tags,thin_id,transaction_id"
 )
 REPORT = ("--reportformat", "json", "--units", "b", "--nosuffix", "--options", FIELDS)
 NOT_FOUND = 5
@@ -34,7 +34,13 @@ class Volume(msgspec.Struct, frozen=True, kw_only=True):
     "The pool of a thin volume, or of a cached one."
     vg_free: int
     vg_extent_size: int
+    vg_missing_pv_count: int
+    "How many of the group's devices have failed or been taken away."
     lv_tags: str
+    thin_id: str
+    "Number of a thin volume in its pool."
+    transaction_id: str
+    "Of the pool, before a thin volume was made."
     look_away: str
     "What LVM's commands on it are told with ``--config``: not to look at what is a guest's."
 
@@ -87,6 +93,11 @@ def find(volume: str, host: Host, look_away: str) -> Volume | None:
     group, _, name = volume.partition("/")
     found = _reported(host, look_away, "--select", f"lv_name={name}", group)
     return found[0] if found else None
+
+
+def tagged(tag: str, host: Host) -> list[Volume]:
+    """Give all volumes of the host's own groups that bear a tag; those of a group that cannot be read are left out."""
+    return _reported(host, fence(host), "--select", f"lv_tags={tag}", ok=(0, NOT_FOUND))
 
 
 def _reported(host: Host, look_away: str, *which: str, ok: tuple[int, ...] = (0,)) -> list[Volume]:

@@ -10,7 +10,7 @@ import time
 MIB = 1 << 20
 PIECES = (6, 6, 6)
 "How much is written, in MiB, before it waits for the snapshot to be larger."
-LIMIT = 120.0
+LIMIT = 600.0
 
 
 def main(disk: str, group: str) -> None:

@@ -22,7 +22,7 @@ def attempt(*argv: str | Path, text: str | None = None) -> subprocess.CompletedP
     return subprocess.run(list(argv), input=text or "", capture_output=True, text=True, check=False)
 
 
-def wait_until(true: Callable[[], bool], what: str, limit: float = 60) -> None:
+def wait_until(true: Callable[[], bool], what: str, limit: float = 600) -> None:
     """Look again and again until ``true``; when it is not in time, fail the test and show the devices."""
     until = time.monotonic() + limit
     while not true():
@@ -37,6 +37,13 @@ def mappings() -> dict[str, int]:
     listed = run("dmsetup", "info", "-c", "--noheadings", "-o", "name,open", "--separator", " ").splitlines()
     rows = [line.split() for line in listed if line != "No devices found"]
     return {name: int(count) for name, count in rows}
+
+
+def suspended() -> list[str]:
+    """The maps that are suspended now."""
+    fields = ("--noheadings", "--separator", " ", "-o", "name,suspended")
+    rows = [line.split() for line in run("dmsetup", "info", "-c", *fields).splitlines()]
+    return [name for name, state in rows if state == "Suspended"]
 
 
 def clear(disk: Path, vg: str) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from .installed import Site, host_state
-from .system import mappings, run, wait_until
+from .system import mappings, run, suspended, wait_until
+from .writing import Writer, writing
 
 CONFIGURATION = """
 guests:
@@ -28,26 +27,6 @@ ONE_GUEST = "db: {disks: [/dev/hostvg/data, /dev/hostvg/log], snapshot: {lvm: {s
 TWO_GUESTS = """a: {disks: [/dev/hostvg/data], snapshot: {lvm: {size: 8M}}, open: []}
   b: {disks: [/dev/hostvg/log], snapshot: {lvm: {size: 8M}}, open: []}"""
 SHAPES = {"one guest": (ONE_GUEST, "[db]"), "two guests": (TWO_GUESTS, "[[a, b]]")}
-WRITER = Path(__file__).with_name("writer.py")
-
-
-class Writer:
-    """A guest that counts on its two disks in turn, and tells the longest that it had to wait."""
-
-    def __init__(self, process: subprocess.Popen[str], report: Path) -> None:
-        self.process = process
-        self._report = report
-
-    def report(self) -> dict[str, float]:
-        """How often it has written to both disks, and the longest stall in seconds."""
-        told: dict[str, float] = json.loads(self._report.read_text())
-        return told
-
-    def goes_on(self) -> None:
-        """Wait until it has written some more."""
-        before = self.report()["count"]
-        wait_until(lambda: self.report()["count"] > before + 20, "the writer goes on")
-        assert self.process.poll() is None
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +40,8 @@ def disks(hostvg: str) -> list[str]:
 @pytest.fixture
 def writer(disks: list[str], tmp_path: Path) -> Iterator[Writer]:
     """A writer at work."""
-    report = tmp_path / "report"
-    process = subprocess.Popen([sys.executable, WRITER, report, *disks], text=True)
-    wait_until(report.exists, "the writer has begun")
-    yield Writer(process, report)
-    process.kill()
-    process.wait()
+    with writing(tmp_path / "report", *disks) as at_work:
+        yield at_work
 
 
 @pytest.fixture(params=SHAPES.values(), ids=SHAPES.keys())
@@ -88,13 +63,6 @@ def counters(site: Site) -> tuple[int, int]:
     """What was read from the snapshots: the counter on each disk."""
     copy = (site.archives / "copy").read_bytes()
     return int(copy[:512].split()[0]), int(copy[512:].split()[0])
-
-
-def suspended() -> list[str]:
-    """The maps that are suspended now."""
-    fields = ("--noheadings", "--separator", " ", "-o", "name,suspended")
-    rows = [line.split() for line in run("dmsetup", "info", "-c", *fields).splitlines()]
-    return [name for name, state in rows if state == "Suspended"]
 
 
 def test_what_is_written_to_two_disks_in_turn_is_never_torn(

@@ -77,6 +77,60 @@ def test_an_origin_is_held_however_it_lies_on_its_devices_or_refused_by_name(
     run("lvremove", "--yes", f"{group}/web")
 
 
+def test_disks_of_different_kinds_are_held_at_one_moment(site: Site, group: str) -> None:
+    kinds = [kind for kind in LAYOUTS if kind not in REFUSED]
+    for kind in kinds:
+        run("lvcreate", "--yes", "--name", kind, "--size", "32M", *LAYOUTS[kind], group)
+    disks = ", ".join(f"/dev/{group}/{kind}" for kind in kinds)
+    configure(site, disks)
+    before = host_state()
+    outcome = site.outcome("nightly")
+    assert outcome["ok"], outcome
+    assert outcome["frozen_seconds"]
+    assert host_state() == before
+    run("lvremove", "--yes", *(f"{group}/{kind}" for kind in kinds))
+
+
+@pytest.fixture
+def leg(group: str, tmp_path: Path) -> Iterator[str]:
+    """Give the host's volume group another device, on which nothing is yet: ``lose`` it."""
+    image, leg = tmp_path / "leg", "/dev/mapper/lab-leg"
+    run("truncate", "--size", "65M", image)
+    loop = run("losetup", "--find", "--show", image).strip()
+    # Not from its beginning: LVM would find the same label on both.
+    run("dmsetup", "create", "lab-leg", "--table", f"0 {64 * MIB // 512} linear {loop} {MIB // 512}")
+    run("vgextend", group, leg)
+    yield leg
+    run("vgreduce", "--removemissing", "--force", group)
+    run("dmsetup", "remove", "--retry", "lab-leg")
+    run("losetup", "--detach", loop)
+
+
+def lose(leg: str) -> None:
+    """From now on the device answers all that is read and written with an error, as a broken disk does."""
+    run("dmsetup", "load", leg, "--table", f"0 {64 * MIB // 512} error")
+    run("dmsetup", "suspend", "--noflush", leg)
+    run("dmsetup", "resume", leg)
+
+
+def test_an_origin_that_loses_a_leg_is_let_go_of_and_told_at_the_next_run(
+    site: Site, group: str, leg: str
+) -> None:
+    one = f"{DATA_DISK}1"
+    run("lvcreate", "--yes", "--name", "web", "--size", "32M", *LAYOUTS["raid1"], group, one, leg)
+    configure(site, f"/dev/{group}/web")
+    before = run("lvs", "--noheadings", "-o", "lv_name", group).split()
+    site.call("pre", "nightly")
+    lose(leg)
+    run("dd", "if=/dev/urandom", f"of=/dev/{group}/web", "bs=1M", "count=1", "oflag=direct")
+    site.call("post", "nightly")
+    assert run("lvs", "--noheadings", "-o", "lv_name", group).split() == before
+    assert "is in a volume group that lacks 1 of its devices" in site.refused("check")
+    site.refused("run", "nightly")
+    assert run("lvs", "--noheadings", "-o", "lv_name", group).split() == before
+    run("lvremove", "--yes", f"{group}/web")
+
+
 def test_a_cached_origin_is_held(site: Site, group: str, volume: str) -> None:
     run("lvcreate", "--yes", "--type", "cache-pool", "--name", "fast", "--size", "32M", group)
     run("lvconvert", "--yes", "--type", "cache", "--cachepool", f"{group}/fast", f"{group}/web")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from holdstill.errors import ExitCode
-from holdstill.plugin import UnavailableError
+from holdstill.host.planning import Nobody
+from holdstill.plugin import Answer, UnavailableError
 from holdstill.testing import plain_disk, trial_in
-from holdstill_plugins import lvm, lvm_freeze
+from holdstill_plugins import lvm, lvm_freeze, lvm_mend
+from holdstill_plugins.lvm_thin import forget_half_made
+from holdstill_plugins.lvm_volumes import Volume
 
 MIB = 1 << 20
 JOB = "jobs: {nightly: {guests: [%s], backup: {command: {run: backup-program}}}}"
@@ -80,6 +84,15 @@ def test_what_lvm_makes_no_snapshots_of_is_refused_by_name(new_trial, layout):
     assert "/dev/hostvg/a of guest a is a " in trial.run().sentence
 
 
+def test_a_group_that_lacks_a_device_is_told_before_anything_is_held(new_trial):
+    trial = new_trial({"a": (["a"], "size: 4M")}, "a")
+    trial.machine.kernel.missing["hostvg"] = 1
+    outcome = trial.run()
+    assert outcome.code == ExitCode.SNAPSHOT
+    assert "/dev/hostvg/a of guest a is in a volume group that lacks 1 of its devices" in outcome.sentence
+    assert not [argv for argv in trial.machine.commands if argv[0] == "lvcreate"]
+
+
 def test_disks_that_were_suspended_for_too_long_fail_the_job_and_are_resumed(new_trial, monkeypatch):
     monkeypatch.setattr(lvm_freeze, "LONGEST", 0)
     trial = new_trial({"a": (["a1", "a2"], "size: 4M")}, "a")
@@ -106,3 +119,78 @@ def test_one_that_does_is_held_as_long_as_lvm_cannot_remove_it(new_trial):
     machine.opened.clear()
     lvm.holdstill_undo(FACTS, machine)
     assert "hostvg/hs_r_web" not in machine.kernel.volumes
+
+
+class Pool:
+    """A host with a thin pool that has finished so many transactions, and a snapshot in it that was the third."""
+
+    def __init__(self, finished: int) -> None:
+        self.finished = finished
+        self.told: list[tuple[str, ...]] = []
+
+    def ask(self, *argv, **_how):
+        assert argv == ("dmsetup", "status", "hostvg-pool-tpool")
+        return Answer(argv, 0, f"0 262144 thin-pool {self.finished} 113/1024 0/2048 - rw discard_passdown\n")
+
+    def run(self, *argv, **_how):
+        self.told.append(argv)
+        return Answer(argv, 0)
+
+
+@pytest.mark.parametrize(("finished", "forgotten"), [(3, True), (4, False)])
+def test_a_pool_forgets_a_snapshot_only_if_its_creation_was_cut_off(finished, forgotten):
+    snapshot = msgspec.convert(
+        {
+            **dict.fromkeys(Volume.__struct_fields__, "0"),
+            "vg_name": "hostvg",
+            "pool_lv": "pool",
+            "thin_id": "7",
+            "transaction_id": "3",
+        },
+        Volume,
+        strict=False,
+    )
+    host = Pool(finished)
+    assert forget_half_made(snapshot, host) == forgotten
+    assert host.told == ([("dmsetup", "message", "hostvg-pool-tpool", "0", "delete 7")] if forgotten else [])
+
+
+class Maps:
+    """A host with those maps (name and openers, a line each). LVM knows only the origin, and ``others`` of it."""
+
+    def __init__(self, *maps: str, others: str = "") -> None:
+        self.maps, self.others = list(maps), others
+        self.changed: list[str] = []
+
+    def ask(self, *argv, **_how):
+        if argv[0] == "dmsetup":
+            return Answer(argv, 0, "\n".join(self.maps) or "No devices found")
+        return Answer(argv, 0, self.others if "origin=web" in argv else '{"report": [{"lv": []}]}')
+
+    def run(self, *argv, **_how):
+        self.changed.append(f"{argv[0]} {argv[-1]}")
+        if argv[1] == "remove":
+            self.maps = [line for line in self.maps if line.split()[0] != argv[-1]]
+        return Answer(argv, 0)
+
+    def beside(self, *_argv):
+        return Nobody()
+
+
+@pytest.mark.parametrize(
+    ("maps", "others", "changed"),
+    [
+        ([], "", []),
+        (["vg-web 1"], "", []),
+        (["vg-web 1", "vg-web-real 0"], "", ["dmsetup vg-web-real"]),
+        (["vg-web 1", "vg-web-real 1"], "", ["lvchange vg/web"]),
+        (["vg-web 1", "vg-hs_1-cow 0"], "", ["dmsetup vg-hs_1-cow"]),
+        (["vg-hs_1-cow 1", "vg-hs_1 0"], "", ["dmsetup vg-hs_1", "dmsetup vg-hs_1-cow"]),
+        (["vg-web 1", "vg-web-real 2", "vg-old 0"], "old", []),
+    ],
+    ids=["nothing", "the origin", "made in vain", "in use", "a copy alone", "half a snapshot", "another's"],
+)  # fmt: skip
+def test_of_maps_that_lvm_has_forgotten_nothing_is_left(maps, others, changed):
+    host = Maps(*maps, others=others)
+    lvm_mend.sweep(host, "vg/web", "vg/hs_1", "")
+    assert host.changed == changed

@@ -1,0 +1,56 @@
+"""A program beside a run that lets go of what the run froze, if the run cannot.
+
+It is told «frozen» and «thawed» on its standard input. If that closes before «thawed», the run is gone; if more than
+its limit goes by after «frozen», the run hangs: then it lets go itself, and tries until that succeeds. It uses nothing
+but the standard library, so that it is ready at once.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, *[10.0] * 60)
+"Seconds between tries if the command fails, for ten minutes: who gives up here leaves an application frozen."
+CHUNK = 4096
+
+
+def main(within: float, at_most: float, nothing: str, thaw: Sequence[str]) -> int:
+    """Watch; give 0 if there was nothing to do."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # who lives lets go itself; who does not
+        signal.signal(number, signal.SIG_IGN)  # closes the pipe
+    print("ready", flush=True)
+    limit: float | None = within + at_most
+    while said := _said(limit):
+        limit = None if said == "thawed" else at_most
+    if limit is None:
+        return 0
+    for pause in (*PAUSES, 0.0):
+        if _let_go(thaw, nothing):
+            break
+        time.sleep(pause)
+    return 1
+
+
+def _said(limit: float | None) -> str:
+    """Wait for the next thing that we are told; empty if the input closes, or nothing comes in time."""
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    if poll.poll(None if limit is None else limit * 1000):
+        return os.read(0, CHUNK).decode().rstrip("\n").rpartition("\n")[2]
+    print(f"it was let go of after {limit:g} s, the longest that it may be held", file=sys.stderr)
+    return ""
+
+
+def _let_go(thaw: Sequence[str], nothing: str) -> bool:
+    done = subprocess.run(thaw, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+    return done.returncode == 0 or bool(nothing and nothing in done.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main(float(sys.argv[1]), float(sys.argv[2]), sys.argv[3], sys.argv[4:]))
