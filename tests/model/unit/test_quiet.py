@@ -55,8 +55,11 @@ class Freezing(Still):
     """One that can hold several disks at one moment."""
 
     @hookimpl
+    @contextmanager
     def holdstill_freeze(self, disks):
-        return self._frozen(" ".join(disk.path for disk in disks))
+        self.say("get ready to freeze")
+        yield self._frozen(" ".join(disk.path for disk in disks))
+        self.say("no more to watch")
 
     @contextmanager
     def _frozen(self, disks):
@@ -130,6 +133,7 @@ def test_guests_together_are_all_quiet_then_frozen_then_snapped_and_left_in_reve
     assert outcome.ok
     assert story == [
         "ready for web db",
+        "get ready to freeze",
         "first quiets web",
         "second quiets web",
         "second quiets db",
@@ -140,6 +144,7 @@ def test_guests_together_are_all_quiet_then_frozen_then_snapped_and_left_in_reve
         "second lets db go",
         "second lets web go",
         "first lets web go",
+        "no more to watch",
         "backup",
     ]
     assert set(outcome.frozen_seconds) == {"web", "db"}
@@ -158,7 +163,7 @@ def test_one_that_cannot_be_quieted_stops_the_others_before_they_are_frozen(new_
     story: list[str] = []
     outcome = new_trial(story, second_fails=True).run("together")
     assert not outcome.ok
-    assert story == ["ready for web db", "first quiets web", "second quiets web", "first lets web go"]
+    assert story[1:] == ["get ready to freeze", "first quiets web", "second quiets web", "first lets web go"]
 
 
 def test_disks_that_no_plugin_can_hold_at_one_moment_are_refused_before_anything_is_quiet(new_trial):

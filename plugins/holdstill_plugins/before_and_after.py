@@ -1,0 +1,71 @@
+"""``before-and-after``: a command that makes an application quiet, and one that lets it go, for what has only that.
+
+``after`` is run when the snapshot is made. If holdstill dies, or takes longer than ``at-most``, a process beside it
+runs ``after``; and it is promised: if that process was killed as well, the next run or «holdstill recover» runs it. So
+it may be run twice, or when ``before`` had not got far, and must then do nothing and succeed. Their environment has
+HOLDSTILL_JOB, HOLDSTILL_RUN and HOLDSTILL_GUEST. Where you can, write a ``coprocess`` instead: it cannot be forgotten.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+
+import msgspec
+
+from holdstill.plugin import Complaint, Facts, Hold, Host, QuiesceOptions, Step, hookimpl
+from holdstill_plugins import program, thaw
+
+
+class Options(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):
+    """Which commands they are."""
+
+    before: str | list[str]
+    "The program that makes the application quiet, with its arguments. No shell: quotes group words."
+    after: str | list[str]
+    "The program that lets it go, with its arguments."
+    secrets: dict[str, str] = msgspec.field(default_factory=dict)
+    """Variables for both whose values are secret, each with where it is: the path of a file that only root can read, or
+    ``credential:NAME``, ``env:NAME``, ``command:ARGV``. A file is the safest: others may have to run ``after``."""
+
+    def __post_init__(self) -> None:
+        """Refuse what names no program, and a secret in place of a reference. Raises ValueError."""
+        program.words(self.before, "before")
+        program.words(self.after, "after")
+        program.need_references(self.secrets)
+
+
+@hookimpl
+def holdstill_options() -> type[Options]:
+    """Give the options."""
+    return Options
+
+
+@hookimpl
+def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Complaint]:
+    """Need the programs and the secrets."""
+    programs = [
+        program.words(written, "")[0]
+        for step in steps
+        for written in (step.options.before, step.options.after)
+    ]
+    secrets = [reference for step in steps for reference in step.options.secrets.values()]
+    return program.complaints(programs, secrets, host)
+
+
+@hookimpl
+def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> AbstractContextManager[None]:
+    """Run one command, and the other one when the snapshot is made."""
+    options = step.options
+    by = thaw.Thaw(
+        what=f"guest {step.guest} made quiet by «{program.shown(options.before)}»",
+        argv=program.words(options.after, "after"),
+        variables=[f"{name}={value}" for name, value in program.told(step).items()],
+        secrets=[f"{name}={reference}" for name, reference in options.secrets.items()],
+    )
+    return thaw.frozen(program.words(options.before, "before"), by, options, hold, host)
+
+
+@hookimpl
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Let go of what a dead run held."""
+    thaw.undo(facts, host)

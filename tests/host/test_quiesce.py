@@ -1,0 +1,257 @@
+"""Applications made quiet, on the real host: for the snapshot only, and never for longer, whoever is killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+COPROCESS = (
+    "touch {0}/quiet; echo made >> {0}/story; {1}; echo ready; cat; echo let go >> {0}/story; rm -f {0}/quiet"
+)
+WAIT = "touch {0}/{1}-reached; until test -e {0}/{1}; do sleep 0.01; done"
+LIMIT = 90.0
+"Seconds after which what we wait for will not come."
+
+
+@dataclass
+class Scene:
+    """A job whose guest has an application, and of which every part waits until it is told to go on."""
+
+    site: object
+    folder: Path
+
+    @property
+    def quiet(self) -> bool:
+        return (self.folder / "quiet").exists()
+
+    def wait(self, where: str) -> str:
+        """Give a shell's line that waits for ``where``, which a test lets go on."""
+        return WAIT.format(self.folder, where)
+
+    def go_on(self, *where: str) -> None:
+        for one in where:
+            (self.folder / one).touch()
+
+    def reached(self, where: str) -> bool:
+        return eventually((self.folder / f"{where}-reached").exists)
+
+    def script(self, name: str, text: str) -> str:
+        path = self.folder / name
+        path.write_text(f"#!/bin/sh\n{text}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    def configure(self, disk: Path, *quiesce: str) -> None:
+        """Configure a job; the last step waits for «snapshot»: what comes before it is quiet meanwhile."""
+        waits = self.script("waits", f"{self.wait('snapshot')}; echo ready; cat")
+        last = f"coprocess: {{run: {waits}}}"
+        steps = ", ".join([*quiesce, last])
+        self.site.configure(
+            f"guests: {{web: {{disks: [{disk}], quiesce: [{steps}], open: []}}}}\n"
+            "jobs: {nightly: {guests: [web], backup: {command: {run: 'true'}}}}\n"
+        )
+
+    def start(self) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            self.site.argv("run", "nightly", "--json"),
+            env=self.site.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def run(self) -> tuple[int, dict[str, object]]:
+        process = self.start()
+        out, err = process.communicate(timeout=60)
+        return process.returncode, json.loads(out) if out else {"sentence": err}
+
+    def coprocess(self, more: str = "", *, before_ready: str = "true", before_letting_go: str = "") -> str:
+        text = COPROCESS.format(self.folder, before_ready)
+        text = text.replace("; cat;", f"; cat; {before_letting_go};" if before_letting_go else "; cat;")
+        return f"coprocess: {{run: {self.script('application', text)}{more}}}"
+
+    def commands(self, more: str = "", *, then: str = "true") -> str:
+        before = self.script("before", f"touch {self.folder}/quiet; {then}")
+        after = self.script("after", f"echo let go >> {self.folder}/story; rm -f {self.folder}/quiet")
+        return f"before-and-after: {{before: {before}, after: {after}{more}}}"
+
+
+def eventually(condition) -> bool:
+    ends = time.monotonic() + LIMIT
+    while not condition() and time.monotonic() < ends:
+        time.sleep(0.01)
+    return bool(condition())
+
+
+@pytest.fixture
+def scene(site, tmp_path):
+    folder = tmp_path / "application-folder"
+    folder.mkdir()
+    return Scene(site, folder)
+
+
+@pytest.fixture
+def disk(new_disk):
+    return new_disk().path
+
+
+@pytest.mark.parametrize("kind", ["coprocess", "commands"])
+def test_it_is_quiet_while_the_snapshot_is_made_and_not_while_the_backup_runs(scene, disk, kind):
+    scene.configure(disk, getattr(scene, kind)())
+    process = scene.start()
+    assert scene.reached("snapshot")
+    assert scene.quiet
+    scene.go_on("snapshot")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert not scene.quiet
+    plugins = [one["plugin"] for one in json.loads(out)["applications"]]
+    assert plugins[-1] == "coprocess" if kind == "coprocess" else "before-and-after"
+    assert (scene.folder / "story").read_text().count("let go") == 1
+
+
+@pytest.mark.parametrize("point", ["becoming quiet", "quiet", "letting go"])
+def test_a_coprocess_lets_go_when_holdstill_is_killed(scene, disk, point):
+    waits = {
+        "becoming quiet": {"before_ready": scene.wait("on")},
+        "letting go": {"before_letting_go": scene.wait("on")},
+    }
+    scene.configure(disk, scene.coprocess(**waits.get(point, {})))
+    if point == "letting go":
+        scene.go_on("snapshot")
+    process = scene.start()
+    assert scene.reached("snapshot" if point == "quiet" else "on")
+    assert scene.quiet
+    process.kill()
+    process.communicate()
+    scene.go_on("on")
+    assert eventually(lambda: not scene.quiet), "nobody has called recover"
+    scene.go_on("snapshot")
+    assert scene.site.call("recover").returncode == 0
+
+
+@pytest.mark.parametrize("point", ["before", "quiet"])
+def test_commands_are_undone_by_the_guard_when_holdstill_is_killed(scene, disk, point):
+    scene.configure(disk, scene.commands(then=scene.wait("on") if point == "before" else "true"))
+    process = scene.start()
+    assert scene.reached("on" if point == "before" else "snapshot")
+    assert scene.quiet
+    process.kill()
+    process.communicate()
+    assert eventually(lambda: not scene.quiet), "nobody has called recover"
+    scene.go_on("on", "snapshot")
+    assert scene.site.call("recover").returncode == 0
+
+
+def test_commands_are_undone_by_recover_when_the_guard_was_killed_as_well(scene, disk, host_state):
+    before = host_state()
+    scene.configure(disk, scene.commands())
+    process = scene.start()
+    assert scene.reached("snapshot")
+    for guard in processes_with("thaw_guard.py", str(scene.folder)):
+        os.kill(guard, signal.SIGKILL)
+    process.kill()
+    process.communicate()
+    assert scene.quiet
+    [held] = [hold for held in scene.site.held() for hold in held["holds"] if "made quiet" in hold["what"]]
+    assert held["by_hand"] == f"{scene.folder}/after"
+    assert scene.site.call("recover").returncode == 0
+    assert not scene.quiet
+    scene.go_on("snapshot")
+    assert host_state() == before
+
+
+@pytest.mark.parametrize("kind", ["coprocess", "commands"])
+@pytest.mark.parametrize("if_not_quiet", ["fail", "crash-consistent"])
+def test_it_goes_on_by_itself_when_the_snapshot_takes_too_long(scene, disk, kind, if_not_quiet):
+    scene.configure(disk, getattr(scene, kind)(f", at-most: 0.3s, if-not-quiet: {if_not_quiet}"))
+    process = scene.start()
+    assert scene.reached("snapshot")
+    assert eventually(lambda: not scene.quiet), "while the run still makes its snapshot"
+    scene.go_on("snapshot")
+    out, err = process.communicate(timeout=60)
+    if if_not_quiet == "fail":
+        assert process.returncode != 0
+        assert "0.3 s" in err
+    else:
+        assert process.returncode == 0, err
+        [not_quiet] = [one for one in json.loads(out)["applications"] if one["why_not"]]
+        assert "0.3 s" in not_quiet["why_not"]
+    assert scene.site.held() == []
+
+
+def test_a_coprocess_that_fails_says_why(scene, disk):
+    scene.configure(
+        disk, f"coprocess: {{run: {scene.script('fails', 'echo the database is down >&2; exit 1')}}}"
+    )
+    code, told = scene.run()
+    assert code == 71
+    assert "guest web, quiesce: coprocess" in told["failures"][0]["sentence"]
+    assert "the database is down" in told["failures"][0]["sentence"]
+
+
+def test_a_coprocess_that_does_not_become_quiet_in_time_is_told_to_let_go(scene, disk):
+    scene.configure(disk, scene.coprocess(", within: 0.3s", before_ready="cat"))
+    code, told = scene.run()
+    assert code == 71
+    assert "said nothing within 0.3 s" in told["failures"][0]["sentence"]
+    assert not scene.quiet
+
+
+def test_all_are_left_when_one_cannot_be_entered(scene, disk):
+    fails = f"coprocess: {{run: {scene.script('fails', 'exit 1')}}}"
+    scene.configure(disk, scene.commands(), scene.coprocess(), fails)
+    code, _ = scene.run()
+    assert code == 71
+    assert not scene.quiet
+    assert (scene.folder / "story").read_text().split("\n")[-3:] == ["let go", "let go", ""]
+
+
+def test_what_is_missing_is_said_before_anything_is_held(scene, disk):
+    scene.configure(disk, "coprocess: {run: no-such-program, secrets: {PASSWORD: /no/such/file}}")
+    result = scene.site.call("check", "nightly")
+    assert "no-such-program" in result.stderr + result.stdout
+    assert "/no/such/file" in result.stderr + result.stdout
+
+
+@pytest.mark.parametrize("kind", ["coprocess", "commands"])
+def test_a_secret_reaches_the_program_and_nothing_else(scene, disk, kind):
+    secret = scene.folder / "secret"
+    secret.write_text("s3cr3t-word\n")
+    secret.chmod(0o600)
+    more = f", secrets: {{PASSWORD: {secret}}}"
+    note = f"echo $PASSWORD > {scene.folder}/told"
+    step = (
+        scene.coprocess(more, before_ready=note) if kind == "coprocess" else scene.commands(more, then=note)
+    )
+    scene.configure(disk, step)
+    process = scene.start()
+    assert scene.reached("snapshot")
+    assert (scene.folder / "told").read_text() == "s3cr3t-word\n"
+    everything = b"".join(path.read_bytes() for path in (scene.site.folder / "state").rglob("*.jsonl"))
+    arguments = b"".join(words for _, words in command_lines())
+    scene.go_on("snapshot")
+    out, err = process.communicate(timeout=60)
+    plan = scene.site.call("plan", "nightly").stdout
+    for told in (everything.decode(), arguments.decode(errors="replace"), out, err, plan):
+        assert "s3cr3t" not in told
+
+
+def processes_with(*words: str) -> list[int]:
+    return [pid for pid, line in command_lines() if all(word.encode() in line for word in words)]
+
+
+def command_lines():
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                yield int(entry.name), (entry / "cmdline").read_bytes()
+            except OSError:
+                continue
