@@ -209,10 +209,41 @@ def test_a_configuration_that_others_may_write(place):
     assert refused(place, 78, "others may write it", "chmod go-w")
 
 
+@pytest.mark.parametrize("arguments", [*HOOKS, ("post", "nightly"), ("recover",), ("held",)])
+@pytest.mark.parametrize("what", ["state", "trees"])
+def test_journals_and_trees_where_others_may_write_are_not_ours(place, arguments, what):
+    folder = place.root / what
+    folder.mkdir(exist_ok=True)
+    folder.chmod(0o777)
+    words = [f"{folder} is root's own, but others may write it", f"chmod go-w {folder}"]
+    result = place.run(*arguments)
+    assert (result.code, result.out, result.err.count("\n")) == (77, "", 1)
+    assert all(word in result.err for word in words)
+    assert list(folder.iterdir()) == []
+
+
+def test_a_configuration_in_a_folder_that_others_may_write(place):
+    place.root.chmod(0o777)
+    assert place.run("check").code == 77  # journals and trees are there, too
+    own = [f"--{name}={place.root}-{name}" for name in ("state", "trees")]
+    assert refused(
+        place, 78, f"{place.root}: this is run as root, but others may write it", arguments=[*own, *HOOKS[0]]
+    )
+
+
 def test_a_session_that_is_no_text(place):
     result = place.run("pre", "nightly", "--session", os.fsdecode(b"\xff"))
     assert result.code in {0, 64}
     assert place.run("post", "nightly", "--session", os.fsdecode(b"\xff")).code in {0, 64}
+    assert place.left() == []
+
+
+@pytest.mark.parametrize(("key", "code"), [("run", 64), (os.fsdecode(b"\xff"), 0), ("../../x", 0)])
+def test_a_session_that_a_hook_reads_from_its_environment_is_taken_as_any_other(place, key, code):
+    environment = os.environ | place.environment | {"KOPIA_SNAPSHOT_ID": key}
+    for when in ("before", "after"):
+        result = place.run("hook", "--job=nightly", "kopia", when, env=environment)
+        assert (result.code, "defect" in result.err) == (code, False)
     assert place.left() == []
 
 

@@ -71,12 +71,42 @@ def test_pre_of_another_session_is_told_who_holds_the_job(held_place):
     assert held_place.tree.exists()
 
 
+@pytest.mark.parametrize(
+    ("session", "said"), [("default", ""), ("7", " --session 7"), ("a b", " --session 'a b'")]
+)
+def test_whoever_looks_is_told_how_to_let_go_of_a_session(place, session, said):
+    assert place.run("pre", "nightly", "--session", session).silent
+    assert f"«holdstill post nightly{said}» lets go" in place.run("held").out
+
+
 def test_the_session_can_come_from_the_environment(place):
     more = {"env": os.environ | place.environment | {"HOLDSTILL_SESSION": "job-7"}}
     assert place.run("pre", "nightly", **more).silent
     assert [held["session"] for held in place.held()] == ["job-7"]
     assert place.run("post", "nightly", **more).silent
     assert place.left() == []
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        ("none", ""),
+        ("path", "{trees}/nightly\n"),
+        ("paths", "{trees}/nightly/web\n"),
+        ("env", "HOLDSTILL_PATH={trees}/nightly\nHOLDSTILL_PATHS={trees}/nightly/web\n"),
+        ("amanda", "PROPERTY target {trees}/nightly\n"),
+        ("kopia", "KOPIA_SNAPSHOT_PATH={trees}/nightly\n"),
+    ],
+)
+def test_pre_prints_where_the_files_are_as_its_caller_reads_it(place, form, expected):
+    result = place.run("pre", "nightly", "--print", form)
+    assert (result.code, result.err) == (0, "")
+    assert result.out == expected.format(trees=place.trees)
+
+
+def test_pre_that_fails_prints_no_path(place):
+    place.disk.unlink()
+    assert failed_as_a_hook_should(place.run("pre", "nightly", "--print", "path"), 66)
 
 
 # Failure is one line and an exit code that nobody misreads
@@ -114,7 +144,7 @@ def test_a_failure_to_make_the_snapshot_is_73(place):
         ("--no-such-option", "pre", "nightly"),
         ("pre", "nightly", "--log", "paper"),
         ("run",),
-        ("held", "nightly"),
+        ("held", "nightly", "more"),
     ],
 )
 def test_a_wrong_command_line_is_64(place, arguments):
@@ -243,6 +273,19 @@ def test_a_plugin_that_breaks_in_release_does_not_fail_post(place):
     assert place.left() == []
 
 
+@pytest.mark.parametrize("said", ["ok", "failed", "unknown"])
+def test_what_the_caller_says_of_its_backup_is_in_the_outcome_and_fails_nothing(held_place, said):
+    result = held_place.run("post", "nightly", "--strict", "--outcome", said, "--json")
+    assert (result.code, result.err) == (0, "")
+    assert [outcome["caller_verdict"] for outcome in result.json] == [said]
+    assert held_place.left() == []
+
+
+def test_a_backup_that_is_neither_ok_nor_failed_is_a_wrong_call(held_place):
+    assert held_place.run("post", "nightly", "--outcome", "fine").code == 64
+    assert held_place.tree.exists()
+
+
 # The caller's environment
 
 
@@ -289,7 +332,7 @@ def test_closed_streams_change_nothing(place, closing):
         argv = ["sh", "-c", f'"$@" {closing}', "sh", *place.command, *arguments]
         assert place.shell(argv).code == 0
     assert place.left() == []
-    assert sorted(path.name for path in place.state.rglob("*") if path.is_file()) == ["nightly.lock"]
+    assert {path.suffix for path in place.state.rglob("*") if path.is_file()} == {".lock"}
 
 
 def test_what_a_plugin_prints_on_closed_streams_goes_into_none_of_our_files(place):
@@ -297,7 +340,7 @@ def test_what_a_plugin_prints_on_closed_streams_goes_into_none_of_our_files(plac
     argv = ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *place.command, "pre", "nightly"]
     assert place.shell(argv).code == 0
     written = [path.read_text() for path in place.state.rglob("*") if path.is_file()]
-    assert len(written) == 2
+    assert written
     assert not any("loud" in text for text in written)
     assert place.run("post", "nightly").silent
     assert place.left() == []
@@ -434,7 +477,21 @@ def test_the_version_is_told_in_a_line(place):
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "pre", "post", "held", "recover", "check", "plan", "plugins", "schema"]
+    "command",
+    [
+        "run",
+        "pre",
+        "post",
+        "hook",
+        "caller",
+        "paths",
+        "held",
+        "recover",
+        "check",
+        "plan",
+        "plugins",
+        "schema",
+    ],
 )
 def test_every_command_explains_itself(place, command):
     result = place.run(command, "--help")
@@ -451,3 +508,12 @@ def test_help_that_nobody_reads_is_no_skip_and_no_go_on(place, argument):
     os.close(writer)
     process.communicate()
     assert process.returncode not in FORBIDDEN
+
+
+@pytest.mark.parametrize("command", ["run", "pre", "post", "recover", "check", "plan"])
+def test_no_command_imports_what_shows_progress_to_a_person_before_there_is_one(place, command):
+    """Rich, which structlog would import: it takes as long as all the rest of a start."""
+    told = place.shell([sys.executable, "-X", "importtime", "-m", "holdstill", command, "--help"]).err
+    imported = {line.rpartition("|")[2].strip() for line in told.splitlines()}
+    assert "structlog" in imported
+    assert not any(name.startswith("rich.") for name in imported)

@@ -52,11 +52,12 @@ def test_a_plugin_is_listed_with_its_roles_and_its_file(place):
     assert rows["stranger"] == {
         "name": "stranger",
         "roles": ["snapshot", "open"],
+        "command": False,
         "origin": f"{place.plugins}/stranger.py",
         "broken": "",
     }
     assert rows["broken"]["broken"] == "ModuleNotFoundError: No module named 'no_such_module'"
-    assert (rows["listener"]["roles"], rows["listener"]["broken"]) == ([], "")
+    assert (rows["listener"]["roles"], rows["listener"]["broken"]) == (["around"], "")
     assert result.code == place.run("plugins").code == 69
 
 
@@ -332,8 +333,10 @@ def test_of_a_journal_with_a_bad_line_what_can_be_read_is_let_go_of_and_it_is_ke
     journal.write_bytes(b"".join([*lines[:2], b"#" + lines[2], *lines[3:]]))
     assert "is damaged: line 3 of" in place.run("held").out
     result = place.run("recover")
-    assert result.code == 74
-    assert "look in it for what else the run may hold" in result.err
+    # 81: then strays are told, too, and other tests that are at work on this host may have some
+    assert result.code in {74, 81}
+    assert "is damaged: line 3 of" in result.err
+    assert "«holdstill held --strays» tells what else is there" in result.err
     assert not place.tree.exists()
     assert [name for name in place.left() if "damaged" in name] == [f"{journal.stem}.damaged"]
 
@@ -403,4 +406,7 @@ def test_a_hold_whose_lease_has_ended_is_recovered(place):
     place.write(job="lease: 0")
     assert place.run("pre", "nightly").silent
     assert place.run("recover").silent
+    [word_for_a_late_post] = place.left()
+    assert word_for_a_late_post.endswith(".verdict")
+    assert place.run("post", "nightly").code == 79
     assert place.left() == []

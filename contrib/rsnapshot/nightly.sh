@@ -1,0 +1,6 @@
+#!/bin/sh
+# Let go whatever happens: an rsnapshot that fails or is stopped may not do so itself.
+trap '/usr/local/sbin/holdstill post nightly' EXIT
+trap 'exit 143' HUP INT TERM
+
+rsnapshot sync && rsnapshot alpha

@@ -1,0 +1,2 @@
+#!/bin/sh
+exec /usr/bin/sudo -n @HOLDSTILL@ hook --job=@JOB@ amanda "$@"

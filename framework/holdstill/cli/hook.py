@@ -1,0 +1,48 @@
+"""``holdstill hook NAME …``."""
+
+from __future__ import annotations
+
+import os
+
+import click
+
+from holdstill.callers import Given, hook_of
+from holdstill.cli.common import session_key, within_option
+from holdstill.cli.output import say
+from holdstill.errors import UsageError
+from holdstill.places import Places
+
+
+@click.command(
+    "hook",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.option(
+    "--job", default="", metavar="JOB", help="The job, where the caller's arguments do not name it."
+)
+@within_option
+@click.argument("caller")
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+@click.pass_obj
+def command(places: Places, job: str, within: float | None, caller: str, words: tuple[str, ...]) -> int:
+    """Do what the hook of the backup program CALLER asks for.
+
+    WORDS are its own arguments, just as it gives them; what else it says is in its environment. They tell whether
+    this is «pre» or «post», for which session, and what to print. «holdstill caller CALLER JOB» prints how it is
+    configured. A link to holdstill that is named «holdstill-CALLER» or «holdstill-CALLER.JOB» calls this, too.
+    """
+    call = hook_of(caller)(Given(job, words, os.environ))
+    call = call._replace(session=session_key(call.session), within=within or call.within)
+    if call.do and not call.job:
+        raise UsageError(f"Which job? «holdstill hook --job=JOB {caller} …» names it.")
+    if call.do == "pre":
+        from holdstill.cli.pre import hold
+
+        return hold(places, call)
+    if call.do == "post":
+        from holdstill.cli.post import let_go, verdict
+
+        return verdict(let_go(places, call))
+    if call.says:
+        say(call.says)
+    return 0

@@ -1,0 +1,202 @@
+"""Letting go in the background: answered at once, and kept, or ended, by nothing of the caller's."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from holdstill.host import detached
+
+pytestmark = pytest.mark.skipif(detached.SYSTEMD.is_dir(), reason="where systemd runs, a scenario shows it")
+
+SLOW_RELEASE = """
+from holdstill.plugin import hookimpl
+
+@hookimpl
+def holdstill_release(run):
+    run.host.run("{gate}")
+"""
+
+
+@pytest.fixture
+def slow_place(place, gate):
+    """A held place whose release stops at a gate."""
+    place.plugin("slow", SLOW_RELEASE.format(gate=gate.script))
+    assert place.run("pre", "nightly").silent
+    return place
+
+
+def states(place):
+    return [held["state"] for held in place.held()]
+
+
+def test_post_answers_while_somebody_lets_go_and_held_waits_for_the_end(slow_place, gate):
+    assert slow_place.run("post", "nightly", "--detach").silent
+    assert states(slow_place) == ["living"]
+    waiting = slow_place.start("held", "nightly", "--wait")
+    slow_place.eventually(gate.reached.exists)
+    assert waiting.poll() is None
+    gate.opened.touch()
+    assert slow_place.wait(waiting).code == 0
+    assert slow_place.left() == []
+
+
+def test_with_nothing_held_there_is_nothing_to_start(place):
+    assert place.run("post", "nightly", "--detach").silent
+
+
+def test_a_second_post_with_and_without_detach_changes_nothing(slow_place, gate):
+    for _ in range(3):
+        assert slow_place.run("post", "nightly", "--detach").silent
+    waiting = slow_place.start("post", "nightly")
+    gate.opened.touch()
+    assert slow_place.wait(waiting).silent
+    assert slow_place.run("held", "--wait").code == 0
+    assert slow_place.left() == []
+
+
+def test_nothing_of_the_callers_is_kept_open(slow_place):
+    lock = os.open(slow_place.root / "callers.lock", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    process = slow_place.start("post", "nightly", "--detach", pass_fds=[lock])
+    os.close(lock)
+    assert slow_place.wait(process).silent  # reads both pipes to their end
+    again = os.open(slow_place.root / "callers.lock", os.O_RDWR)
+    fcntl.flock(again, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    os.close(again)
+    assert states(slow_place) == ["living"]
+
+
+def test_the_end_of_the_callers_process_group_does_not_end_it(slow_place, gate):
+    argv = (*slow_place.command, "post", "nightly", "--detach")
+    slow_place.command = ("sh", "-c", '"$@"; echo answered; sleep 600', "sh", *argv)
+    caller = slow_place.start(start_new_session=True)
+    assert caller.stdout.readline() == "answered\n"
+    os.killpg(caller.pid, signal.SIGKILL)
+    slow_place.command = argv[:-3]
+    slow_place.eventually(gate.reached.exists)
+    gate.opened.touch()
+    assert slow_place.run("held", "--wait").code == 0
+    assert slow_place.left() == []
+
+
+def test_what_is_still_held_when_the_time_is_over_is_81(slow_place):
+    assert slow_place.run("post", "nightly", "--detach").silent
+    assert slow_place.run("held", "nightly", "--wait=0.1").code == 81
+    assert slow_place.run("held", "nightly").code == 0
+    assert slow_place.run("held", "another", "--wait=0.1").code == 0
+    assert slow_place.run("held", "nightly", "--session", "another", "--wait=0.1").code == 0
+
+
+def test_what_cannot_be_let_go_of_in_the_background_is_81(place):
+    stuck = place.root / "stuck"
+    stuck.touch()
+    place.write(open_=f"{{stranger: {{stuck_while: {stuck}}}}}", job="release-within: 0")
+    assert place.run("pre", "nightly").silent
+    assert place.run("post", "nightly", "--detach").silent
+    assert place.run("held", "--wait").code == 81
+    stuck.unlink()
+    assert place.run("post", "nightly", "--detach").silent
+    assert place.run("held", "--wait").code == 0
+    assert place.left() == []
+
+
+def test_a_hold_that_did_not_last_is_told_by_held_and_by_the_next_post(place):
+    place.config.write_text(
+        place.config.read_text().replace("snapshot: stranger", "snapshot: {stranger: {overflow: true}}")
+    )
+    assert place.run("pre", "nightly").silent
+    assert place.run("post", "nightly", "--detach").silent
+    told = place.run("held", "nightly", "--wait")
+    assert (told.code, "did not hold to the end" in told.err) == (79, True)
+    assert place.run("held").code == 0
+    assert place.run("post", "nightly", "--detach").code == 79
+    assert place.run("post", "nightly", "--detach").silent
+    assert place.left() == []
+
+
+def test_a_background_that_does_not_begin_is_told_and_nothing_is_let_go_of(held_place):
+    held_place.command = (held_place.command[0].replace("holdstill", "python"), "-c", NO_BEGIN)
+    result = held_place.run("post", "nightly", "--detach")
+    assert result.code == 71
+    assert "ended before it had begun" in result.err
+    assert held_place.tree.exists()
+
+
+NO_BEGIN = """
+import sys
+from holdstill import cli
+sys.executable = "/bin/false"
+cli.main()
+"""
+
+
+@pytest.mark.parametrize("more", ["--strict", "--json"])
+def test_detach_has_no_use_for_what_tells_the_end(held_place, more):
+    assert held_place.run("post", "nightly", "--detach", more).code == 64
+    assert held_place.tree.exists()
+
+
+@pytest.mark.parametrize("time_", ["soon", "-1"])
+def test_a_wait_of_no_time_is_refused(place, time_):
+    assert place.run("held", f"--wait={time_}").code == 64
+
+
+def test_what_looks_after_a_hold_outlives_the_callers_process_group(place):
+    place.plugin("tended", TENDED)
+    argv = (*place.command, "pre", "nightly")
+    place.write(open_="stranger, tended")
+    place.command = ("sh", "-c", '"$@"; echo answered; sleep 600', "sh", *argv)
+    caller = place.start(start_new_session=True)
+    assert caller.stdout.readline() == "answered\n"
+    os.killpg(caller.pid, signal.SIGKILL)
+    looked = place.root / "looked"
+    place.eventually(looked.exists)
+    before = looked.stat().st_mtime_ns
+    place.eventually(lambda: looked.stat().st_mtime_ns > before)
+    place.command = argv[:-2]
+    assert place.run("post", "nightly").silent
+    pid = int(looked.read_text())
+    place.eventually(lambda: not Path(f"/proc/{pid}").exists())
+
+
+TENDED = """
+import os
+from pathlib import Path
+from holdstill.plugin import hookimpl
+
+@hookimpl
+def holdstill_open(step, sources, hold):
+    hold.promise("a look", by_hand="true", file=f"{step.run.trees}/../../looked")
+    return sources
+
+@hookimpl
+def holdstill_tend(facts):
+    Path(facts["file"]).write_text(str(os.getpid()))
+    return 0.1
+
+@hookimpl
+def holdstill_undo(facts):
+    pass
+"""
+
+
+def test_what_the_caller_says_of_its_backup_reaches_the_background(held_place):
+    held_place.plugin("listener", LISTENER.format(heard=held_place.root / "heard"))
+    assert held_place.run("post", "nightly", "--detach", "--outcome=failed").silent
+    assert held_place.run("held", "--wait=20s").code == 0
+    assert (held_place.root / "heard").read_text() == "failed"
+
+
+LISTENER = """
+from pathlib import Path
+from holdstill.plugin import hookimpl
+
+@hookimpl
+def holdstill_finished(outcome):
+    Path("{heard}").write_text(outcome.caller_verdict)
+"""
