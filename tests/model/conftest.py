@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import structlog
 
 from holdstill.testing import (
     Machine,
@@ -35,6 +38,8 @@ class Shape:
     prepare: Callable[[Machine], None]
     device_mapper: bool = True
     can_clone: bool = True
+    backup: Callable[[Machine], None] = lambda _machine: None
+    "What the backup does to the machine."
 
     def trial(self, folder: Path) -> Trial:
         """A new machine with this shape."""
@@ -45,8 +50,12 @@ class Shape:
             device_mapper=self.device_mapper,
             can_clone=self.can_clone,
         )
-        trial.machine.programs["backup-program"] = lambda _trees: 0
+        trial.machine.programs["backup-program"] = lambda _trees: self._back_up(trial.machine)
         return trial
+
+    def _back_up(self, machine: Machine) -> int:
+        self.backup(machine)
+        return 0
 
 
 def _guest(name: str, disk: str, **steps: str) -> str:
@@ -78,9 +87,31 @@ def _partitioned(machine: Machine) -> None:
     machine.add_image(machine.root / "web.img", partitioned_disk())
 
 
+def _quiet_application(machine: Machine) -> None:
+    """Have programs that make an application quiet, and let it go."""
+    _volume(machine)
+    machine.programs["hush"] = lambda _words: machine.kernel.frozen.add("application") or 0
+    machine.programs["unhush"] = lambda _words: machine.kernel.frozen.discard("application") or 0
+
+
 def _two_volumes(machine: Machine) -> None:
     machine.add_volume("hostvg/web", classic_disk())
     machine.add_volume("hostvg/db-1", plain_disk())
+
+
+def _with_services(machine: Machine) -> None:
+    _volume(machine)
+    machine.add_service("bacula-fd")
+    never_used = machine.add_service("bacula-sd")
+    never_used.running = never_used.enabled = False
+    machine.add_service("amandad", script=True)
+
+
+def _read_by_services(machine: Machine) -> None:
+    """Have them keep the tree open, unless the backup was left to itself and is over."""
+    for mount in machine.kernel.mounts[:1] if not machine.started else ():
+        machine.kernel.services["bacula-fd.service"].opens.add(mount.point)
+        machine.kernel.services["amandad"].opens.add(mount.point)
 
 
 def _job(guests: str, backup: str = COMMAND) -> str:
@@ -144,6 +175,20 @@ SHAPES = {
         + _job("web"),
         _two_volumes,
     ),
+    "services that keep the tree open": Shape(
+        "guests:\n"
+        + _guest("web", "/dev/hostvg/web")
+        + _job("web")
+        + "    around: {service: {units: [bacula-sd, bacula-fd], scripts: [name: amandad], grace: 0.05s}}\n",
+        _with_services,
+        backup=_read_by_services,
+    ),
+    "an application that a command makes quiet": Shape(
+        "guests:\n"
+        + _guest("web", "/dev/hostvg/web", quiesce="{before-and-after: {before: hush, after: unhush}}")
+        + _job("web"),
+        _quiet_application,
+    ),
     "only a snapshot": Shape(
         "guests:\n" + _guest("web", "/dev/hostvg/web", open="[]") + _job("web"), _volume
     ),
@@ -163,8 +208,24 @@ def shapes() -> dict[str, Shape]:
     return SHAPES
 
 
+@pytest.fixture(scope="session", autouse=True)
+def nothing_is_flushed() -> Iterator[None]:
+    """Keep what is written in memory: no model's power is cut, and waiting for the disk takes most of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
+
+
 @pytest.fixture
 def new_folder(tmp_path: Path) -> Callable[[], Path]:
     """A new folder at each call."""
     numbers = iter(range(1_000_000))
     return lambda: tmp_path / f"machine{next(numbers)}"
+
+
+@pytest.fixture
+def no_log() -> Iterator[None]:
+    """Log nothing: a thousand runs say more than anyone reads, and that takes most of their time."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()

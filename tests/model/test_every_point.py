@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from holdstill.errors import ExitCode
-from holdstill.testing import Fault, Kind, Trial, every_point
+from holdstill.testing import DEATHS, FAILURES, Fault, Kind, Trial, every_death, every_point
+
+pytestmark = pytest.mark.usefixtures("no_log")
 
 
 def test_a_run_leaves_the_machine_as_it_was(shape, new_folder):
@@ -27,53 +29,57 @@ def test_pre_holds_until_post(shape, new_folder):
     assert trial.state() == trial.before
 
 
-def test_a_run_killed_at_any_command_is_recovered(shape, new_folder):
-    for fault in every_point(lambda: shape.trial(new_folder()), Trial.run):
-        if fault.kind in {Kind.FAIL, Kind.FAIL_AFTER}:
-            continue
+def test_a_run_that_dies_at_any_moment_is_recovered(shape, new_folder):
+    trial = shape.trial(new_folder())
+    for command in every_death(trial, Trial.run):
+        assert_recovered(trial, command)
+
+
+def test_after_a_power_cut_at_any_moment_recover_puts_the_host_right(shape, new_folder):
+    trial = shape.trial(new_folder())
+    for command in every_death(trial, Trial.run):
+        trial.machine.power_off()
+        assert_recovered(trial, command)
+
+
+@pytest.mark.parametrize("part", [Trial.post, Trial.recover])
+def test_letting_go_that_dies_at_any_moment_is_finished_by_the_next(shape, new_folder, part):
+    trial = shape.trial(new_folder())
+    assert trial.pre().ok
+    trial.machine.kernel.boot += part is Trial.recover
+    for command in every_death(trial, part):
+        assert_recovered(trial, command)
+
+
+@pytest.mark.parametrize("kind", DEATHS)
+def test_a_process_that_is_really_killed_is_recovered(shapes, new_folder, kind):
+    shape = shapes["two guests"]
+    for fault in list(every_point(lambda: shape.trial(new_folder()), Trial.run, [kind]))[::3]:
         trial = shape.trial(new_folder())
         assert trial.in_another_process(Trial.run, fault) == 9
         assert_recovered(trial, fault)
 
 
-@pytest.mark.parametrize("name", ["a logical volume", "a qcow2 image"])
-def test_a_recovery_killed_at_any_command_is_finished_by_the_next(shapes, new_folder, name):
-    shape = shapes[name]
-
-    def dead_run() -> Trial:
+@pytest.mark.parametrize("kind", FAILURES)
+def test_a_run_in_which_any_command_goes_wrong_lets_go_of_all(shape, new_folder, kind):
+    for fault in every_point(lambda: shape.trial(new_folder()), Trial.run, [kind]):
         trial = shape.trial(new_folder())
-        trial.machine.programs["backup-program"] = lambda _trees: trial.machine.on_death() or 0
-        trial.in_another_process(Trial.run)
-        return trial
-
-    for fault in every_point(dead_run, Trial.recover):
-        if fault.kind in {Kind.DIE_BEFORE, Kind.DIE_AFTER}:
-            trial = dead_run()
-            assert trial.in_another_process(Trial.recover, fault) == 9
-            assert_recovered(trial, fault)
+        trial.machine.fault = fault
+        outcome = trial.run()
+        trial.machine.let_end()
+        assert not trial.held(), (fault, trial.held())
+        assert trial.state() == trial.before, fault
+        assert not outcome.still_held
 
 
-@pytest.mark.parametrize("name", ["a logical volume", "a qcow2 image"])
-def test_after_a_power_cut_at_any_command_recover_puts_the_host_right(shapes, new_folder, name):
-    shape = shapes[name]
-    for fault in every_point(lambda: shape.trial(new_folder()), Trial.run):
-        if fault.kind is Kind.DIE_AFTER:
-            trial = shape.trial(new_folder())
-            trial.in_another_process(Trial.run, fault)
-            trial.machine.power_off()
-            assert_recovered(trial, fault)
-
-
-def test_a_run_in_which_any_command_fails_lets_go_of_all(shape, new_folder):
-    for fault in every_point(lambda: shape.trial(new_folder()), Trial.run):
-        if fault.kind in {Kind.FAIL, Kind.FAIL_AFTER}:
-            trial = shape.trial(new_folder())
-            trial.machine.commands.clear()
-            trial.machine.fault = fault
-            outcome = trial.run()
-            assert not trial.held(), (fault, trial.held())
-            assert trial.state() == trial.before, fault
-            assert not outcome.still_held
+def test_nothing_is_let_go_of_while_a_command_hangs_and_all_is_when_it_has_ended(shape, new_folder):
+    for fault in every_point(lambda: shape.trial(new_folder()), Trial.run, [Kind.STUCK]):
+        trial = shape.trial(new_folder())
+        trial.machine.fault, trial.machine.patient = fault, False
+        outcome = trial.run()
+        assert not outcome.ok or not trial.held(), fault
+        trial.machine.let_end()
+        assert_recovered(trial, fault)
 
 
 def test_what_cannot_be_let_go_of_is_told_and_recovered_later(shapes, new_folder):

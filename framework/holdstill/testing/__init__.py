@@ -18,11 +18,14 @@ from holdstill.testing.contents import (
     partitioned_disk,
     plain_disk,
 )
-from holdstill.testing.faults import Fault, Killed, Kind
+from holdstill.testing.deaths import every_death
+from holdstill.testing.faults import DEATHS, FAILURES, Fault, Killed, Kind
 from holdstill.testing.machine import Machine
 from holdstill.testing.trial import Trial, every_point, trial_in
 
 __all__ = [
+    "DEATHS",
+    "FAILURES",
     "Fault",
     "FileSystem",
     "GuestVolume",
@@ -37,6 +40,7 @@ __all__ = [
     "Table",
     "Trial",
     "classic_disk",
+    "every_death",
     "every_point",
     "layered_disk",
     "partitioned_disk",

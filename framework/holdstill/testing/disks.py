@@ -83,7 +83,8 @@ class Extents:
 
     first: int
     count: int
-    part: int = 0
+    part: int | str = 0
+    "Or a volume of the group, on which no honest one of such a kind would lie."
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,7 @@ def _volume(group: str, name: str, starts: Sequence[int], pieces: Sequence[Exten
     stretches = [
         Stretch(starts[piece.part] + piece.first * EXTENT, piece.count * EXTENT, piece.part)
         for piece in pieces
+        if isinstance(piece.part, int)
     ]
     return Volume(name, _lvm_uuid(group, name), tuple(stretches))
 
@@ -287,9 +289,10 @@ def _part_text(group: str, number: int, place: Stretch) -> str:
 def _volume_text(group: str, name: str, pieces: Sequence[Extents]) -> str:
     segments, done = "", 0
     for number, piece in enumerate(pieces, 1):
+        on = f"pv{piece.part}" if isinstance(piece.part, int) else piece.part
         segments += (
             f"segment{number} {{\nstart_extent = {done} extent_count = {piece.count}\n"
-            f'type = "striped" stripe_count = 1 stripes = ["pv{piece.part}", {piece.first}]\n}}\n'
+            f'type = "striped" stripe_count = 1 stripes = ["{on}", {piece.first}]\n}}\n'
         )
         done += piece.count
     return (

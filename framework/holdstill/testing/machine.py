@@ -11,99 +11,24 @@ import os
 import pickle
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from holdstill.host import Answer, Node, NodeKind
+from holdstill.host import Answer, Companion, Holder, Node, NodeKind
+from holdstill.host.alone import alone_with
 from holdstill.host.failures import CommandFailedError
+from holdstill.host.interruption import Interruption
+from holdstill.host.planning import Nobody
 from holdstill.host.real import RealHost
-from holdstill.testing.commands import nbd
+from holdstill.testing.commands import mounts, nbd, services
 from holdstill.testing.contents import Content, Nothing, Qcow2, at
 from holdstill.testing.faults import Fault, Killed, Kind
+from holdstill.testing.kernel import FENCED, READER, Kernel, Service, Volume, map_name
 
 Device = str
 DISK = 256 << 20
 "How large modelled disks are, in bytes."
-
-
-FENCED = {
-    "global_filter": '["r|^/dev/mapper/(holdstill-|.*-hs_|(loop|nbd)[0-9])|","r|^/dev/(loop|nbd)[0-9]|"]',
-    "filter": '["a|.*|"]',
-    "use_devicesfile": "0",
-    "devicesfile": '"system.devices"',
-}
-"Settings of LVM's by which the host does not look at what is a guest's."
-
-
-@dataclass
-class Loop:
-    """An attached loop device. Sizes and offsets are in bytes."""
-
-    store: str
-    start: int = 0
-    size: int = 0
-    read_only: bool = False
-    clears: bool = False
-    "Whether it goes by itself when its last user does."
-
-
-@dataclass
-class Volume:
-    """A logical volume of the host."""
-
-    size: int
-    tags: tuple[str, ...] = ()
-    origin: str = ""
-    room: int = 0
-    "A thick snapshot's own size."
-    used: int = 0
-    "How much of that is used."
-    layout: str = "linear"
-    "What LVM calls the way it lies on its devices."
-    pool: str = ""
-    invalid: bool = False
-
-    def pool_of(self, name: str) -> str:
-        """``VG/POOL`` of the thin volume ``VG/LV``; empty for a thick one."""
-        return f"{name.partition('/')[0]}/{self.pool}" if self.pool else ""
-
-
-@dataclass
-class Map:
-    """A device-mapper map: its lines as (length, device, start), in bytes; further devices of a line have no length."""
-
-    uuid: str
-    lines: tuple[tuple[int, str, int], ...]
-
-
-@dataclass
-class Mount:
-    """A mount."""
-
-    point: str
-    source: str
-
-
-@dataclass
-class Kernel:
-    """Everything that a reboot or a command changes, apart from files."""
-
-    loops: dict[str, Loop] = field(default_factory=dict)
-    maps: dict[str, Map] = field(default_factory=dict)
-    mounts: list[Mount] = field(default_factory=list)
-    volumes: dict[str, Volume] = field(default_factory=dict)
-    free: dict[str, int] = field(default_factory=dict)
-    "Free bytes of each volume group."
-    contents: dict[str, Content] = field(default_factory=dict)
-    "What is on each store: an image's path, or a volume's."
-    imported: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
-    "Guest groups under a private name: their own name, and the devices they are on."
-    suspended: set[str] = field(default_factory=set)
-    "Names of maps that hang until somebody resumes them, as a killed LVM command can leave an origin's."
-    nbds: dict[str, nbd.Nbd] = field(default_factory=dict)
-    boot: int = 1
 
 
 class Machine:
@@ -116,6 +41,8 @@ class Machine:
         self.kernel = Kernel()
         self.commands: list[tuple[str, ...]] = []
         "All commands so far, questions included."
+        self.questions: set[int] = set()
+        "Which of them change nothing."
         self.fault: Fault | None = None
         self.broken: set[str] = set()
         "Commands that fail whenever they are run."
@@ -125,8 +52,18 @@ class Machine:
         "The host's own LVM configuration, as «lvmconfig» prints it."
         self.programs: dict[str, Callable[[list[str]], int]] = {}
         "Programs of the site, such as a backup."
+        self.called_by = ""
+        "The service that has started us, if one has."
         self.on_death: Callable[[], None] = _killed
-        self.paused = 0.0
+        self.witness: Callable[[], None] | None = None
+        "Is called whenever the process could die, with the machine as it would be then."
+        self.started = ""
+        "Which run commands are started for."
+        self.patient = True
+        "Whether a command that hangs ends as soon as somebody waits for it."
+        self.spent = 0.0
+        "Seconds: of pauses, and of commands that hang or take their time."
+        self.interruption = Interruption(lambda: self.spent)
         self._one_at_a_time = threading.RLock()
         self._real = RealHost()
 
@@ -140,7 +77,9 @@ class Machine:
         env: Mapping[str, str] | None = None,
     ) -> Answer:
         """See :meth:`holdstill.host.Host.ask`."""
-        return self.run(*argv, ok=ok, deadline=deadline, env=env)
+        del env
+        self.questions.add(len(self.commands))
+        return self._do(argv, ok, deadline)
 
     def run(
         self,
@@ -152,35 +91,56 @@ class Machine:
         watch: Callable[[str], None] | None = None,
     ) -> Answer:
         """See :meth:`holdstill.host.Host.run`."""
-        del planned, deadline, env, watch
+        del planned, env, watch
+        return self._do(argv, ok, deadline)
+
+    def _do(self, argv: tuple[str, ...], ok: Sequence[int], deadline: float) -> Answer:
+        from holdstill.testing.commands import perform
+        from holdstill.testing.mishaps import show_deaths, suffer
+
+        self.interruption.check()
+        deadline = self.interruption.cut(deadline)
         with self._one_at_a_time:
-            fault = self.fault if self.fault and self.fault.at == len(self.commands) else None
+            kind = self._kind_of_fault(argv)
             self.commands.append(argv)
-        kind = fault.kind if fault else None
+            if self.witness:
+                show_deaths(self, argv)
         with nullcontext() if argv[0] in self.programs else self._one_at_a_time:
-            answer = self._answer(argv, kind)
+            answer = suffer(self, argv, kind, deadline) if kind else perform(self, argv)
+            if self.witness:
+                self.witness()
         if answer.status not in ok:
             raise CommandFailedError(answer)
         return answer
 
-    def _answer(self, argv: tuple[str, ...], kind: Kind | None) -> Answer:
-        from holdstill.testing.commands import perform
-
-        if kind is Kind.DIE_BEFORE:
-            self.on_death()
-        if kind is Kind.FAIL or argv[0] in self.broken:
-            return Answer(argv, 70, err="the modelled command fails")
-        answer = perform(self, argv)
-        if kind is Kind.DIE_AFTER:
-            self.on_death()
-        return Answer(argv, 70, err="it fails after it was done") if kind is Kind.FAIL_AFTER else answer
+    def _kind_of_fault(self, argv: tuple[str, ...]) -> Kind | None:
+        if self.fault and self.fault.at == len(self.commands):
+            return self.fault.kind
+        return Kind.FAIL if argv[0] in self.broken else None
 
     @contextmanager
-    def companion(self, *argv: str, limit: float = 30) -> Iterator[str]:
+    def companion(self, *argv: str, **how: object) -> Iterator[Companion]:
         """See :meth:`holdstill.host.Host.companion`. A modelled one dies with us, and does nothing: the worst case."""
-        del limit
+        del how
         self.run("companion", *argv)
-        yield "ready"
+        yield Nobody()
+
+    def beside(self, *argv: str) -> Companion:
+        """See :meth:`holdstill.host.Host.beside`: as with :meth:`companion`, the worst case."""
+        self.run("companion", *argv)
+        return Nobody()
+
+    def shielded(self) -> AbstractContextManager[None]:
+        """See :meth:`holdstill.host.Host.shielded`."""
+        return self.interruption.shield()
+
+    @contextmanager
+    def alone_with(self, *disks: str, within: float = 60) -> Iterator[None]:
+        """See :meth:`holdstill.host.Host.alone_with`."""
+        volumes = {f"/dev/mapper/{map_name(name)}": f"/dev/{name}" for name in self.kernel.volumes}
+        known = [volumes.get(disk, disk) for disk in disks]
+        with alone_with(self.root / "state" / "locks", known, within, self.pause):
+            yield
 
     def look(self, path: str) -> Node | None:
         """See :meth:`holdstill.host.Host.look`."""
@@ -197,8 +157,10 @@ class Machine:
 
     def read(self, path: str) -> str:
         """See :meth:`holdstill.host.Host.read`."""
-        told = self.mountinfo() if path == "/proc/self/mountinfo" else nbd.shown(self, path)
-        return self._real.read(path) if told is None else told
+        for shown in (mounts.shown, nbd.shown, services.shown):
+            if (told := shown(self, path)) is not None:
+                return told
+        return self._real.read(path)
 
     def write(self, path: str, content: str) -> None:
         """See :meth:`holdstill.host.Host.write`."""
@@ -206,15 +168,38 @@ class Machine:
 
     def started_for(self, run: str) -> None:
         """See :meth:`holdstill.host.Host.started_for`."""
+        self.started = run
 
     def still_running(self, run: str, session: int) -> list[int]:
-        """See :meth:`holdstill.host.Host.still_running`: a modelled command ends with its process."""
-        del run, session
-        return []
+        """See :meth:`holdstill.host.Host.still_running`."""
+        del session
+        return [pid for pid, (of, _) in enumerate(self.kernel.at_work, start=1) if of == run]
 
-    def pause(self, seconds: float) -> None:
-        """See :meth:`holdstill.host.Host.pause`: modelled time passes at once."""
-        self.paused += seconds
+    def pause(self, seconds: float, *, until: Sequence[int] = ()) -> float:
+        """See :meth:`holdstill.host.Host.pause`: modelled time passes at once, and what hung goes on."""
+        del until
+        self.spent += seconds
+        if self.patient:
+            self.let_end()
+        return seconds
+
+    def let_end(self) -> None:
+        """Let the commands that hang, or outlived their process, do their work and end."""
+        from holdstill.testing.commands import perform
+
+        while self.kernel.at_work:
+            perform(self, self.kernel.at_work.pop(0)[1])
+
+    def holders(self, places: Sequence[str]) -> tuple[Holder, ...]:
+        """See :meth:`holdstill.host.Host.holders`: a modelled process that opened a path is called ``reader``."""
+        readers = (
+            Holder(place=path, name="reader", how="open file", pid=READER) for path in sorted(self.opened)
+        )
+        return tuple(holder for holder in (*readers, *services.holders(self)) if holder.place in places)
+
+    def kept_open(self) -> set[str]:
+        """Give the mount points and devices that some process keeps open."""
+        return self.opened | {holder.place for holder in services.holders(self)}
 
     @contextmanager
     def beneath(self, root: str, path: str) -> Iterator[str]:
@@ -254,6 +239,14 @@ class Machine:
         self.kernel.contents[f"/dev/{name}"] = content
         return f"/dev/{name}"
 
+    def add_service(self, name: str, *, script: bool = False) -> Service:
+        """Give the machine a service that runs: a unit «NAME.service», or one with a script in /etc/init.d."""
+        service = Service(pid=READER + 1 + len(self.kernel.services))
+        self.kernel.services[name if script else f"{name}.service"] = service
+        if script:
+            self.programs[f"/etc/init.d/{name}"] = services.init_script(self, name)
+        return service
+
     def devices(self) -> list[Device]:
         """All block devices."""
         kernel = self.kernel
@@ -267,9 +260,9 @@ class Machine:
 
     def volume_maps(self) -> list[str]:
         """Names of the host's own volumes as device-mapper has them."""
-        names = (name.replace("-", "--").replace("/", "-") for name in self.kernel.volumes)
+        names = map(map_name, self.kernel.volumes)
         origins = {volume.origin for volume in self.kernel.volumes.values() if volume.room}
-        return [*names, *(f"{origin.replace('-', '--').replace('/', '-')}-real" for origin in origins)]
+        return [*names, *(f"{map_name(origin)}-real" for origin in origins)]
 
     def volume_link(self, map_name: str) -> str:
         """``/dev/VG/LV`` of an active volume of an imported group; empty for other maps."""
@@ -298,7 +291,7 @@ class Machine:
             return store, start + loop.start
         for name, entry in kernel.maps.items():
             if device in {f"/dev/mapper/{name}", self.volume_link(name)}:
-                _, target, offset = entry.lines[0]
+                _, target, offset = entry.lines[0] if entry.lines else (0, "", 0)
                 store, start = self.extent_of(target)
                 return store, start + offset
         return device, 0
@@ -331,7 +324,7 @@ class Machine:
         found += [
             name for name, entry in kernel.maps.items() if any(target in same for _, target, _ in entry.lines)
         ]
-        return [*found, *(path for path in self.opened if path in same)]
+        return [*found, *(path for path in self.kept_open() if path in same)]
 
     def _other_names(self, device: Device) -> list[str]:
         return [
@@ -341,28 +334,26 @@ class Machine:
             if device in {f"/dev/mapper/{name}", self.volume_link(name)} and other
         ]
 
-    def mountinfo(self) -> str:
-        """The modelled /proc/self/mountinfo."""
-        lines = ["22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"]
-        for mount in self.kernel.mounts:
-            kind = getattr(self.content(mount.source), "kind", "ext4")
-            lines.append(
-                f"30 22 {self.number(mount.source)} / {mount.point} ro,nosuid,nodev - {kind} {mount.source} ro"
-            )
-        return "\n".join(lines) + "\n"
-
     # What happens to it
 
     def power_off(self) -> None:
         """Lose the power and boot again: maps, loop and NBD devices and mounts are gone, volumes and files are not."""
-        from holdstill.testing.commands.mounts import uncover
-
         for mount in reversed(self.kernel.mounts):
-            uncover(mount)
+            mounts.uncover(mount)
         kernel = self.kernel
         kernel.loops, kernel.maps, kernel.mounts, kernel.imported, kernel.nbds = {}, {}, [], {}, {}
+        kernel.at_work, kernel.suspended, kernel.half_made = [], set(), set()
         kernel.boot += 1
+        kernel.shutdown, kernel.frozen = "", set()
         self.opened.clear()
+        self.restart_services()
+
+    def restart_services(self) -> None:
+        """Stop all services, and start those that the machine's boot starts."""
+        for service in self.kernel.services.values():
+            service.stop()
+            if service.enabled:
+                service.start()
 
     @property
     def boot(self) -> str:
@@ -377,6 +368,7 @@ class Machine:
             for path in sorted(self.root.rglob("*"))
             if not any(path.is_relative_to(folder) for folder in ignored) and not path.is_symlink()
         }
+        kernel.at_work = [entry for entry in kernel.at_work if entry[0]]  # a backup may outlive its run
         kernel.imported = {  # new names are written on the snapshot, and go with it
             name: entry for name, entry in kernel.imported.items() if set(entry[1]) & set(self.devices())
         }
@@ -390,7 +382,7 @@ class Machine:
         """Take over the state that another process saved."""
         self.kernel = pickle.loads(path.read_bytes())  # noqa: S301  written by ``save`` just before
         self.fault = None
-        self.commands = []
+        self.commands, self.questions = [], set()
 
 
 def _gist(path: Path) -> tuple[int, bytes]:

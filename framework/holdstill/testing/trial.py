@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from holdstill.host.interruption import Interruption
 from holdstill.journal.shelf import holds
 from holdstill.places import Places
-from holdstill.plugins.load import Found, find
+from holdstill.plugins.load import Found
 from holdstill.plugins.registry import Registry
 from holdstill.run import conduct, recover
-from holdstill.run.lifecycle import CORE
-from holdstill.run.outcome import Outcome
-from holdstill.run.start import Site, new_info
-from holdstill.testing.faults import Fault, Kind
+from holdstill.run.limit import limited
+from holdstill.run.outcome import CallerVerdict, Outcome
+from holdstill.run.start import Site, new_info, registry
+from holdstill.testing.faults import OF_QUESTIONS, Fault, Kind
 from holdstill.testing.machine import Machine
+
+NO_DROP_INS = Path("/nonexistent")
 
 
 class Trial:
@@ -35,7 +37,9 @@ class Trial:
         self.places.config.write_text(configuration)
         self.places.config.chmod(0o600)
         self.places.trees.mkdir()
-        self._registry = Registry((CORE, *plugins, *find(self.places.plugins)))
+        self._registry = _registry(
+            self.places.plugins if self.places.plugins.exists() else NO_DROP_INS, plugins
+        )
         self._saved = root / "kernel"
         self.before = self.state()
 
@@ -46,7 +50,7 @@ class Trial:
             places=self.places,
             host=self.machine,
             plugins=self._registry,
-            interruption=Interruption(),
+            interruption=self.machine.interruption,
             boot=self.machine.boot,
         )
 
@@ -58,13 +62,19 @@ class Trial:
         """Do a whole job."""
         return conduct.run_job(self.site, new_info(self.site, job))
 
-    def pre(self, job: str = "nightly", session: str = "default") -> Outcome:
-        """Do a job's first half."""
-        return conduct.pre(self.site, new_info(self.site, job, session)).outcome
+    def pre(self, job: str = "nightly", session: str = "default", *, within: float | None = None) -> Outcome:
+        """Do a job's first half, for a caller that gives us so many modelled seconds."""
+        with limited(self.site, job, within):
+            return conduct.pre(self.site, new_info(self.site, job, session)).outcome
 
-    def post(self, job: str = "nightly", session: str = "default") -> list[Outcome]:
+    def post(
+        self,
+        job: str = "nightly",
+        session: str = "default",
+        verdict: CallerVerdict = CallerVerdict.UNKNOWN,
+    ) -> list[Outcome]:
         """Do a job's second half."""
-        return recover.post(self.site, job, session)
+        return recover.post(self.site, job, session, verdict)
 
     def recover(self) -> list[Outcome]:
         """Finish what dead runs left."""
@@ -97,13 +107,19 @@ class Trial:
         os._exit(code)
 
 
-def every_point(new_trial: Callable[[], Trial], part: Callable[[Trial], object]) -> Iterator[Fault]:
-    """Give a fault of every kind at every command that ``part`` runs on a new trial."""
+def every_point(
+    new_trial: Callable[[], Trial], part: Callable[[Trial], object], kinds: Sequence[Kind] = tuple(Kind)
+) -> Iterator[Fault]:
+    """Give a fault of every kind at every command that ``part`` runs on a new trial.
+
+    At a question, only of those kinds that differ there.
+    """
     trial = new_trial()
     part(trial)
     for number in range(len(trial.machine.commands)):
-        for kind in Kind:
-            yield Fault(number, kind)
+        for kind in kinds:
+            if number not in trial.machine.questions or kind in OF_QUESTIONS:
+                yield Fault(number, kind)
 
 
 def trial_in(folder: Path, configuration: str, prepare: Callable[[Machine], None], **machine: bool) -> Trial:
@@ -115,3 +131,9 @@ def trial_in(folder: Path, configuration: str, prepare: Callable[[Machine], None
     made = Machine(folder, **machine)
     prepare(made)
     return Trial(made, configuration.replace("{root}", str(folder)))
+
+
+@cache
+def _registry(drop_ins: Path, plugins: tuple[Found, ...]) -> Registry:
+    """Find plugins, the same ones once: that takes longer than a run."""
+    return registry(Places(plugins=drop_ins), plugins)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from holdstill.errors import RunInterrupted, UnavailableError
+from holdstill.errors import BackupError, RunInterrupted, UnavailableError
 from holdstill.host import command, companion, orphans
 from holdstill.host.command import ENVIRONMENT
 from holdstill.host.failures import CommandFailedError, CommandStuckError
@@ -19,7 +19,7 @@ from holdstill.host.interruption import STOPPING, Interruption
 from holdstill.host.real import RealHost
 from holdstill.host.tools import PACKAGES
 
-LIMIT = 20.0
+LIMIT = 90.0
 "Seconds after which a condition that we wait for will not come."
 
 
@@ -372,8 +372,13 @@ def test_a_process_in_the_middle_of_execve_is_taken_for_one_of_the_runs(host, le
     """It has no environment yet: a recovery that looked just then would undo what it is about to do."""
     run = f"r-{os.getpid()}-in-execve"
     pid = leave_behind("another", "sh", "-c", "sleep 600 & echo $! > {0}")
-    monkeypatch.setattr(orphans, "_environment", lambda found: [b""] if found == pid else [b"A=1"])
+    monkeypatch.setattr(orphans, "_words", lambda found, _file: [b""] if found == pid else [b"A=1"])
     assert host.still_running(run, os.getsid(0)) == [pid]
+
+
+def test_a_process_of_the_callers_without_an_environment_is_none_of_ours(host, leave_behind):
+    leave_behind("another", "sh", "-c", "env -i sleep 600 & echo $! > {0}")
+    assert host.still_running(f"r-{os.getpid()}-with-a-bare-one", os.getsid(0)) == []
 
 
 # Companions
@@ -381,10 +386,29 @@ def test_a_process_in_the_middle_of_execve_is_taken_for_one_of_the_runs(host, le
 
 def test_a_companion_tells_that_it_is_ready_and_ends_when_it_is_left(host, tmp_path):
     script = f"echo ready; read -r _; echo ended > {tmp_path}/end"
-    with host.companion("sh", "-c", script) as line:
-        assert line == "ready"
+    with host.companion("sh", "-c", script):
         assert not (tmp_path / "end").exists()
     assert (tmp_path / "end").read_text() == "ended\n"
+
+
+def test_a_companion_hears_what_it_is_told(host, tmp_path):
+    with host.companion(
+        "sh", "-c", f"echo ready; read -r line; echo $line > {tmp_path}/told; read -r _"
+    ) as beside_us:
+        beside_us.tell("now")
+        assert eventually(lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text() == "now\n")
+
+
+def test_telling_one_that_has_ended_is_an_error(host):
+    def tell_until_it_is_noticed(beside_us):
+        while True:
+            beside_us.tell("now")
+
+    with (
+        pytest.raises(CommandFailedError, match="ended before it was asked to"),
+        host.companion("echo", "ready") as beside_us,
+    ):
+        tell_until_it_is_noticed(beside_us)
 
 
 def test_a_companion_lets_go_when_we_are_killed(tmp_path):
@@ -398,10 +422,70 @@ def test_a_companion_lets_go_when_we_are_killed(tmp_path):
 
 def test_a_companion_that_says_nothing_is_not_waited_for_longer_than_its_limit(host):
     with (
-        pytest.raises(CommandFailedError, match=r"was not ready within 0.2 s"),
+        pytest.raises(CommandFailedError, match=r"said nothing within 0.2 s"),
         host.companion("cat", limit=0.2),
     ):
         pytest.fail("it was not ready")
+
+
+def test_what_a_companion_complains_of_is_in_the_error(host):
+    with (
+        pytest.raises(CommandFailedError, match="ended before it was asked to: no such database"),
+        host.companion("sh", "-c", "echo no such database >&2; exit 3"),
+    ):
+        pytest.fail("it was not ready")
+
+
+def test_a_companion_is_told_and_answers_line_by_line(host):
+    script = 'while read -r line; do echo "$GREETING $line"; done'
+    with host.companion("sh", "-c", script, told=["a"], env={"GREETING": "hello"}) as beside_us:
+        assert beside_us.first == "hello a"
+        beside_us.tell("b\nc")
+        assert (beside_us.hear(LIMIT), beside_us.hear(LIMIT)) == ("hello b", "hello c")
+        with pytest.raises(CommandFailedError, match=r"said nothing within 0.1 s"):
+            beside_us.hear(0.1)
+
+
+def test_a_companion_lets_go_by_itself_after_its_time(host, tmp_path):
+    script = f"echo ready; cat; echo ended > {tmp_path}/end"
+    with (
+        pytest.raises(CommandFailedError, match=r"let go by itself after 0.1 s"),
+        host.companion("sh", "-c", script, at_most=0.1),
+    ):
+        assert eventually((tmp_path / "end").exists), "though we have not left it"
+
+
+def test_one_that_has_let_go_hears_no_more(host):
+    def tell_when_it_has(beside_us):
+        beside_us.hear(LIMIT)
+        beside_us.tell("are you there")
+
+    with (
+        pytest.raises(CommandFailedError, match=r"let go by itself after 0.1 s"),
+        host.companion("sh", "-c", "echo ready; cat; echo done", at_most=0.1) as beside_us,
+    ):
+        tell_when_it_has(beside_us)
+
+
+def test_a_stop_ends_the_wait_for_a_companion(interruption, tmp_path):
+    os.kill(os.getpid(), signal.SIGTERM)
+    with interruption.shield():
+        host = RealHost(interruption)
+        waits = host.companion("sh", "-c", f"cat; echo ended > {tmp_path}/end")
+    with pytest.raises(RunInterrupted):
+        waits.__enter__()
+
+
+def test_a_companion_that_is_killed_with_us_before_it_is_ready_still_lets_go(tmp_path):
+    script = "touch held; until test -e go; do sleep 0.01; done; echo ready; cat; rm held"
+    if (child := os.fork()) == 0:
+        with RealHost().companion("sh", "-c", f"cd {tmp_path}; {script}"):
+            os._exit(1)
+    assert eventually((tmp_path / "held").exists)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    (tmp_path / "go").touch()
+    assert eventually(lambda: not (tmp_path / "held").exists())
 
 
 def test_a_companion_that_ended_too_early_is_an_error(host):
@@ -423,3 +507,139 @@ def test_a_companion_that_is_not_installed_is_a_sentence(host):
     with pytest.raises(UnavailableError, match=r"«no-such-companion» cannot be started"):  # noqa: SIM117
         with host.companion("no-such-companion"):
             pytest.fail("there is none")
+
+
+# Programs that stay beside us
+
+
+@pytest.fixture
+def beside_us(host, tmp_path):
+    """A program that writes down what it hears, and when there is nobody left to hear."""
+    program = (
+        "sh",
+        "-c",
+        f"while read -r line; do echo $line >> {tmp_path}/heard; done; echo >> {tmp_path}/end",
+    )
+    yield lambda: host.beside(*program)
+    for started in host._beside.values():
+        started._process.stdin.close()
+        started._process.wait()
+
+
+def test_a_program_beside_us_is_started_once_and_hears_all_that_it_is_told(beside_us, tmp_path):
+    for line in ("one", "two"):
+        beside_us().tell(line)
+    assert eventually(
+        lambda: (tmp_path / "heard").exists() and (tmp_path / "heard").read_text() == "one\ntwo\n"
+    )
+    assert beside_us() is beside_us()
+
+
+def test_a_program_beside_us_that_has_ended_is_started_again(beside_us, tmp_path):
+    first = beside_us()
+    first._process.kill()
+    first._process.wait()
+    first._process.stdin.close()
+    beside_us().tell("again")
+    assert eventually((tmp_path / "heard").exists)
+
+
+def test_a_program_beside_us_ends_after_us_whatever_ended_us(tmp_path):
+    program = ("sh", "-c", f"while read -r line; do :; done; echo > {tmp_path}/end")
+    if (child := os.fork()) == 0:
+        RealHost().beside(*program).tell("one")
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)
+    assert eventually((tmp_path / "end").exists)
+
+
+def test_a_program_beside_us_gets_no_signal_of_our_process_group_or_session(beside_us):
+    pid = beside_us()._process.pid
+    assert os.getsid(pid) == os.getpgid(pid) == pid
+    assert os.getsid(0) != pid
+
+
+def test_a_program_beside_us_keeps_no_pipe_of_our_caller_open(beside_us):
+    pid = beside_us()._process.pid
+    assert {str(Path(f"/proc/{pid}/fd/{number}").readlink()) for number in (1, 2)} == {"/dev/null"}
+
+
+def test_a_program_beside_us_that_is_not_installed_is_a_sentence(host):
+    with pytest.raises(UnavailableError, match=r"«no-such-program» cannot be started"):
+        host.beside("no-such-program")
+
+
+# A time that is over
+
+
+def test_what_takes_too_long_is_ended_and_says_so_and_what_comes_after_is_not(host):
+    late = BackupError("too late")
+    with pytest.raises(BackupError, match="too late"), host.interruption.within(0.05, late):
+        host.run("sleep", "600")
+    assert host.run("sh", "-c", "sleep 0.1; echo done").out == "done\n"
+
+
+def test_a_time_that_is_not_over_changes_nothing(host):
+    with host.interruption.within(600, BackupError("too late")):
+        host.run("true")
+
+
+def test_a_signal_is_not_forgotten_with_the_time(interruption):
+    host = RealHost(interruption)
+    with interruption.within(600, BackupError("too late")):
+        os.kill(os.getpid(), signal.SIGHUP)
+    with pytest.raises(RunInterrupted):
+        host.run("true")
+    assert command.readable([interruption.bell], 0)
+
+
+def test_who_lets_go_is_not_hurried(host):
+    with host.interruption.shield(), host.interruption.within(0.01, BackupError("too late")):
+        assert host.run("sh", "-c", "sleep 0.2; echo done").out == "done\n"
+
+
+def test_who_lets_go_is_hurried_where_that_has_a_limit_too(host):
+    with (
+        pytest.raises(CommandFailedError, match="did not end within 1 s and was ended"),
+        host.interruption.within(0.01, BackupError("too late"), letting_go=0.5),
+        host.interruption.shield(),
+    ):
+        host.run("sleep", "600")
+
+
+def test_what_lets_go_is_tried_also_when_there_is_no_time_left(host):
+    with host.interruption.within(0, BackupError("too late"), letting_go=0), host.interruption.shield():
+        assert host.run("echo", "done").out == "done\n"
+
+
+def test_what_must_be_done_is_done_though_the_time_is_over(host):
+    with host.interruption.within(0, BackupError("too late")), host.shielded():
+        assert host.run("echo", "done").out == "done\n"
+
+
+def test_a_program_beside_us_is_waited_for_no_longer_than_there_is_time(host):
+    with (
+        pytest.raises(BackupError, match="too late"),
+        host.interruption.within(0.5, BackupError("too late")),
+        host.companion("sh", "-c", "read line"),
+    ):
+        pass
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_command_that_is_never_killed_is_left_to_itself_when_the_time_for_all_is_over(host, deaf_lvs):
+    with (
+        pytest.raises(CommandStuckError, match="was left to itself"),
+        host.interruption.within(0.2, BackupError("too late"), letting_go=0.4),
+    ):
+        host.run("lvs")
+    assert (deaf_lvs / "signals").exists()
+    assert runs(int((deaf_lvs / "pid").read_text()))
+
+
+def test_a_command_that_does_not_listen_leaves_time_to_let_go(host):
+    deaf = "trap '' TERM; while :; do sleep 0.05; done"
+    with host.interruption.within(0.2, BackupError("too late"), letting_go=8):
+        with pytest.raises(BackupError, match="too late"):
+            host.run("sh", "-c", deaf)
+        assert host.interruption.left_for_all

@@ -156,7 +156,15 @@ def _misspelt(word):
 
 
 def test_a_key_that_is_like_no_other_gets_the_list_of_those_there_are(complaints):
-    assert complaints("zzz: 1\n") == ["1: the configuration has no key 'zzz'; known are guests, jobs"]
+    assert complaints("zzz: 1\n") == ["1: the configuration has no key 'zzz'; known are guests, jobs, around"]
+
+
+def test_what_is_around_every_job_may_be_said_in_several_files(tmp_path, read_place):
+    for number, text in enumerate(["around: [a, b]", "around: [c]", "around:"]):
+        (tmp_path / f"{number}.yaml").write_text(text)
+    config, complaints = read_place(tmp_path)
+    assert config.around == ["a", "b", "c"]
+    assert complaints == ()
 
 
 def test_all_mistakes_are_said_at_once_each_with_its_line(complaints):
@@ -177,13 +185,16 @@ def test_all_mistakes_are_said_at_once_each_with_its_line(complaints):
         """
     )
     assert told == [
-        "12: the configuration has no key 'hosts'; known are guests, jobs",
+        "12: the configuration has no key 'hosts'; known are guests, jobs, around",
         "3: guests.web has no key 'disk'; did you mean 'disks'?",
         "2: guests.web needs the key 'disks'",
         "8: jobs.nightly.guests.1: Expected 'str | array', got 'int'",
         "9: jobs.nightly.lease: '5 minutes' is not a time; write seconds, or a unit of s, m, h, d: 90s, 5m, 12h",
         "10: jobs.nightly.release-within: [] is not a time; write seconds, or a unit of s, m, h, d: 90s, 5m, 12h",
-        "11: jobs.weekly has keys of its own (guests, backup, verify, lease, release-within), not 'everything'",
+        (
+            "11: jobs.weekly has keys of its own (guests, backup, verify, around, lease, if-held, quiet-budget, "
+            "backup-within, verify-within, release-within), not 'everything'"
+        ),
         "4: 'a/b' cannot be a name: use letters, digits, '_', '.' and '-', at most 64",
     ]
 

@@ -27,7 +27,9 @@ BAD = OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def promise(journal, what="a change", **facts):
-    return journal.promise(plugin="p", guest="web", what=what, by_hand=f"undo {what}", facts=facts)
+    return journal.promise(
+        Promise(number=0, plugin="p", guest="web", what=what, by_hand=f"undo {what}", facts=facts)
+    )
 
 
 def retold(journal):
@@ -150,10 +152,10 @@ RUN = """
 import sys
 from pathlib import Path
 from holdstill.journal.journal import Journal
-from holdstill.journal.records import Header
+from holdstill.journal.records import Header, Promise
 header = Header(id="other", job="nightly", session="s", trees="/t", started=1, boot="b", pid=1, release_within=1)
 journal = Journal.create(Path(sys.argv[1]), header)
-journal.promise(plugin="p", guest="", what="w", by_hand="h", facts={})
+journal.promise(Promise(number=0, plugin="p", guest="", what="w", by_hand="h", facts={}))
 print(journal.path, flush=True)
 sys.stdin.read()
 """
@@ -383,6 +385,7 @@ def test_a_promise_is_plain_json_with_all_that_undoing_takes(journal):
         "what": "mount",
         "by_hand": "undo mount",
         "facts": {"at": "/x"},
+        "afterwards": False,
     }
     assert (
         Promise(**{key: value for key, value in line.items() if key != "record"}) == journal.open_promises[0]

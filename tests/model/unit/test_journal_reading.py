@@ -132,3 +132,19 @@ def test_a_line_that_is_no_record_is_none(line):
 
 def test_a_key_that_a_later_release_added_does_not_make_a_record_unreadable():
     assert decode(b'{"record":"undone","number":1,"since":"version 1.5"}') == Undone(number=1)
+
+
+@given(st.binary(min_size=1))
+def test_what_something_overwrote_from_its_beginning_is_damage_also_without_an_end_of_line(content):
+    assume(not any(decode(line) for line in content.split(b"\n")))
+    assume(content.strip(b"\0") and not content.startswith(b"{"))
+    assert tell(content).damage == "nothing in it can be read"
+
+
+@given(headers, st.data())
+def test_a_first_line_that_was_torn_is_no_damage_because_nothing_was_promised(header, data):
+    line = encode(header)
+    assert (
+        tell(line[: data.draw(st.integers(0, len(line) - 1))] + b"\0" * data.draw(st.integers(0, 9))).damage
+        == ""
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import py_compile
 from importlib.metadata import EntryPoint
+from importlib.util import cache_from_source
 
 import pytest
 
@@ -10,6 +12,8 @@ from holdstill.plugins import load
 from holdstill.plugins.load import find
 from holdstill.plugins.registry import Registry
 
+UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
+"Python runs such a file without a look at the source."
 GOOD = """
 from holdstill.plugin import hookimpl
 
@@ -129,6 +133,34 @@ def test_a_file_in_a_folder_that_others_may_write_is_never_run(drop_in, tmp_path
     folder.chmod(mode)
     assert f"chmod go-w {folder}" in told(folder)["bad"]
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_plugin_that_others_could_have_compiled_is_never_run(drop_in, tmp_path):
+    folder = drop_in("good", GOOD)
+    cache = folder / "__pycache__"
+    cache.mkdir(mode=0o755)
+    assert told(folder) == {"good": ""}
+    cache.chmod(0o777)
+    forged = tmp_path / "forged.py"
+    forged.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    py_compile.compile(
+        str(forged), str(cache_from_source(str(folder / "good.py"))), invalidation_mode=UNCHECKED
+    )
+    assert f"chmod go-w {cache}" in told(folder)["good"]
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_link_to_a_file_where_others_may_write_is_never_run(drop_in, tmp_path):
+    folder = drop_in("good", GOOD)
+    theirs = tmp_path / "theirs"
+    theirs.mkdir()
+    (folder / "good.py").rename(theirs / "good.py")
+    (folder / "good.py").symlink_to(theirs / "good.py")
+    assert told(folder) == {"good": ""}
+    theirs.chmod(0o777)
+    assert f"chmod go-w {theirs}" in told(folder)["good"]
 
 
 @pytest.mark.usefixtures("installed")

@@ -9,9 +9,8 @@ from holdstill.host.planning import PlanningHost
 from holdstill.run.plan import pretend
 from holdstill.run.start import new_info, resolve
 from holdstill.testing import Machine, Qcow2, classic_disk, trial_in
-from holdstill.testing.commands.nbd import Nbd
-from holdstill.testing.machine import Loop
-from holdstill_plugins import loops
+from holdstill.testing.kernel import Loop, Nbd
+from holdstill_plugins import kpartx, loops
 
 CONFIGURATION = """
 guests:
@@ -212,3 +211,14 @@ def test_loop_devices_of_who_has_the_number_now_are_left_alone(tmp_path, now, le
     facts = {"store": "/dev/nbd0", "start": 512, "size": 1024, "served": "qemu-nbd /copy"}
     loops.detach(facts, machine)
     assert ("/dev/loop0" in machine.kernel.loops) == left
+
+
+@pytest.mark.parametrize(("now", "asked"), [("/copy", True), ("/of/another", False)], ids=["ours", "others"])
+def test_partition_maps_of_who_has_the_number_now_are_left_alone(tmp_path, now, asked):
+    machine = Machine(tmp_path)
+    machine.kernel.contents |= {"/copy": Qcow2(classic_disk()), "/of/another": Qcow2(classic_disk())}
+    machine.kernel.nbds["/dev/nbd0"] = Nbd(now)
+    machine.run("kpartx", "-a", "-s", "/dev/nbd0")
+    facts = {"device": "/dev/nbd0", "store": "/dev/nbd0", "maps": ["nbd0p1"], "served": "qemu-nbd /copy"}
+    kpartx.holdstill_undo(facts, machine)
+    assert ("nbd0p1" not in machine.kernel.maps) == asked

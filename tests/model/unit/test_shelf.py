@@ -10,14 +10,14 @@ from holdstill.errors import PermissionRefusedError
 from holdstill.journal import shelf
 from holdstill.journal.journal import Journal
 from holdstill.journal.records import HandedOver, Header, encode
-from holdstill.journal.shelf import State, boot_id, holds, journals_in
+from holdstill.journal.shelf import Now, State, boot_id, holds, journals_in
 
 BOOT = "the-boot-of-the-test"
 moments = st.floats(0, 1e10)
 
 
-def states(state, *, boot=BOOT, now=0.0):
-    return [held.state for held in holds(state, boot, now)]
+def states(state, *, boot=BOOT, now=0.0, boottime=0.0):
+    return [held.state for held in holds(state, boot, Now(now, boottime))]
 
 
 def test_nothing_is_held_where_nothing_ever_was(state):
@@ -51,6 +51,12 @@ def test_what_was_handed_over_waits_for_its_post_until_the_lease_ends(state, jou
 def test_what_was_handed_over_before_a_boot_is_abandoned(state, journal):
     journal.hand_over(100.0)
     assert states(state, boot="a later boot") == [State.ABANDONED]
+
+
+def test_the_clock_that_nobody_sets_decides_where_the_lease_tells_it(state, journal):
+    journal.hand_over(100.0, 5.0)
+    assert states(state, now=200.0, boottime=4.9) == [State.HANDED_OVER]
+    assert states(state, now=0.0, boottime=5.0) == [State.ABANDONED]
 
 
 @given(moments, moments, st.booleans())

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from holdstill.host import Answer
-from holdstill.testing.commands import files, guest_lvm, loops, lvm, mapper, mounts, nbd, partitions
+from holdstill.testing.commands import files, guest_lvm, loops, lvm, mapper, mounts, nbd, partitions, services
 from holdstill.testing.commands.arguments import Refused
 
 if TYPE_CHECKING:
     from holdstill.testing.machine import Machine
 
-MODULES = (files, guest_lvm, lvm, loops, mapper, mounts, nbd, partitions)
+MODULES = (files, guest_lvm, lvm, loops, mapper, mounts, nbd, partitions, services)
 TABLE = {name: handler for module in MODULES for name, handler in module.COMMANDS.items()}
 NEEDS_DEVICE_MAPPER = {
     "dmsetup",

@@ -78,6 +78,20 @@ def _head(machine: Machine, arguments: list[str]) -> str:
         return file.read(int(given["--bytes"]))
 
 
+def _find(machine: Machine, arguments: list[str]) -> str:
+    """List files and folders that fit a name, each with its kind; what is inside a folder comes before it."""
+    valued = ["-mindepth", "-maxdepth", "-type", "-name", "-printf"]
+    words = [word for word in arguments[1:] if word not in {"-depth", "-xdev"}]
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    if unknown := given.keys() - set(valued):
+        raise AssertionError(f"the model does not know {unknown}")
+    folder, found = _inside(machine, arguments[0]), list[Path]()
+    for depth in range(int(given["-maxdepth"]), 0, -1):
+        found += sorted(folder.glob("/".join(["*"] * (depth - 1) + [given.get("-name", "*")])))
+    kinds = {path: "d" if path.is_dir() else "f" for path in found if not path.is_symlink()}
+    return "".join(f"{kind} {path}\0" for path, kind in kinds.items() if kind == given.get("-type", kind))
+
+
 def _sync(machine: Machine, arguments: list[str]) -> str:
     for word in arguments:
         if not _inside(machine, word).exists():
@@ -91,6 +105,7 @@ COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "mkdir": _mkdir,
     "rmdir": _rmdir,
     "du": _du,
+    "find": _find,
     "head": _head,
     "mv": _mv,
     "sync": _sync,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from holdstill.testing.commands.arguments import Arguments, Refused
 from holdstill.testing.contents import GuestVolume, PhysicalVolume
+from holdstill.testing.kernel import Map
 
 if TYPE_CHECKING:
     from holdstill.testing.machine import Machine
@@ -105,8 +106,6 @@ def _vgchange(machine: Machine, arguments: list[str]) -> str:
 
 
 def _activate(machine: Machine, name: str) -> str:
-    from holdstill.testing.machine import Map
-
     _, [device, *_] = machine.kernel.imported[name]
     physical = _physical(machine, device)
     assert physical

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdstill.testing.commands.arguments import Arguments, Refused
+from holdstill.testing.kernel import Loop
 
 if TYPE_CHECKING:
     from holdstill.testing.machine import Machine
@@ -26,8 +27,6 @@ def _losetup(machine: Machine, arguments: list[str]) -> str:
 
 
 def _attach(machine: Machine, given: Arguments) -> str:
-    from holdstill.testing.machine import Loop
-
     store = given.words[0]
     if store not in machine.devices() and not Path(store).exists():
         raise Refused(1, f"losetup: {store}: failed to set up loop device: No such file or directory")

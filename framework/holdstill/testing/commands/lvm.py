@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from holdstill.testing.commands.arguments import Arguments, Refused
+from holdstill.testing.kernel import Volume, map_name
 
 if TYPE_CHECKING:
     from holdstill.testing.machine import Machine
@@ -21,6 +22,8 @@ def _lvs(machine: Machine, arguments: list[str]) -> str:
     given = Arguments(arguments, valued=REPORT, flags=["--nosuffix", "--noheadings"])
     if given.get("--select").startswith("origin="):
         return _snapshots_of(machine, given)
+    if given.get("--select").startswith("lv_tags="):
+        return _tagged(machine, given)
     names = [word.removeprefix("/dev/") for word in given.words]
     if names[0] in machine.kernel.imported:
         return list_imported(machine, names[0])
@@ -33,6 +36,12 @@ def _lvs(machine: Machine, arguments: list[str]) -> str:
     if len(found) < len(names) and "--select" not in given:
         raise Refused(5, "Failed to find logical volume", report)
     return report
+
+
+def _tagged(machine: Machine, given: Arguments) -> str:
+    tag, volumes = given["--select"].removeprefix("lv_tags="), machine.kernel.volumes
+    found = [_record(machine, name, given) for name, volume in volumes.items() if tag in volume.tags]
+    return json.dumps({"report": [{"lv": found}]})
 
 
 def _record(machine: Machine, name: str, given: Arguments) -> dict[str, str]:
@@ -48,7 +57,10 @@ def _record(machine: Machine, name: str, given: Arguments) -> dict[str, str]:
         "pool_lv": volume.pool,
         "vg_free": str(machine.kernel.free[group]),
         "vg_extent_size": str(EXTENT),
+        "vg_missing_pv_count": str(machine.kernel.missing.get(group, 0)),
         "lv_tags": ",".join(volume.tags),
+        "thin_id": "2" if volume.pool else "",
+        "transaction_id": "1" if volume.pool else "",
     }
     return {key: record[key] for key in given["--options"].split(",")}
 
@@ -60,8 +72,6 @@ def _snapshots_of(machine: Machine, given: Arguments) -> str:
 
 
 def _lvcreate(machine: Machine, arguments: list[str]) -> str:
-    from holdstill.testing.machine import Volume
-
     valued = ["--size", "--name", "--addtag", "--setactivationskip", "--activate", "--monitor", "--config"]
     given = Arguments(arguments, valued=valued, flags=["--yes", "--snapshot"])
     [origin] = given.words
@@ -77,7 +87,8 @@ def _lvcreate(machine: Machine, arguments: list[str]) -> str:
         parent.size, tuple(given.all("--addtag")), origin, room, pool=parent.pool
     )
     machine.kernel.contents[f"/dev/{name}"] = machine.kernel.contents[f"/dev/{origin}"]
-    machine.kernel.suspended.discard(origin.replace("-", "--").replace("/", "-"))
+    for asleep in (machine.kernel.suspended, machine.kernel.half_made):
+        asleep.discard(map_name(origin))
     return f'  Logical volume "{given["--name"]}" created.\n'
 
 
@@ -97,7 +108,10 @@ def _lvremove(machine: Machine, arguments: list[str]) -> str:
     [name] = given.words
     if name not in machine.kernel.volumes:
         raise Refused(5, f'Failed to find logical volume "{name}"')
-    if given["--select"].removeprefix("lv_tags=") not in machine.kernel.volumes[name].tags:
+    if (
+        "--select" in given
+        and given["--select"].removeprefix("lv_tags=") not in machine.kernel.volumes[name].tags
+    ):
         return ""
     if machine.users(f"/dev/{name}"):
         raise Refused(5, f"Logical volume {name} is used by another device.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from holdstill.testing.commands.arguments import Arguments, Refused
 from holdstill.testing.commands.loops import clear
+from holdstill.testing.kernel import Map, map_name
 
 if TYPE_CHECKING:
     from holdstill.testing.machine import Machine
@@ -35,7 +36,13 @@ def _info(machine: Machine, arguments: list[str]) -> str:
 def _column(machine: Machine, name: str, field: str) -> str:
     if field == "uuid":
         return machine.kernel.maps[name].uuid if name in machine.kernel.maps else f"LVM-{name}"
-    return {"name": name, "suspended": _suspended(machine, name), "tables_loaded": "Live"}[field]
+    tables = "Both" if name in machine.kernel.half_made else "Live"
+    columns = {"name": name, "suspended": _suspended(machine, name), "tables_loaded": tables}
+    return {**columns, "names_using_dev": "", "open": str(_openers(machine, name))}[field]
+
+
+def _openers(machine: Machine, name: str) -> int:
+    return 1 if name.endswith("-real") else len(machine.users(f"/dev/mapper/{name}"))
 
 
 def _suspended(machine: Machine, name: str) -> str:
@@ -48,14 +55,21 @@ def _suspend(machine: Machine, arguments: list[str]) -> str:
 
 
 def _resume(machine: Machine, arguments: list[str]) -> str:
+    if half_made := machine.kernel.half_made & set(arguments):
+        raise AssertionError(f"the guest on {half_made} gets an I/O error")
     machine.kernel.suspended -= set(arguments)
+    return ""
+
+
+def _clear(machine: Machine, arguments: list[str]) -> str:
+    machine.kernel.half_made -= set(arguments)
     return ""
 
 
 def _status(machine: Machine, arguments: list[str]) -> str:
     [name] = arguments
     for full, volume in machine.kernel.volumes.items():
-        if full.replace("-", "--").replace("/", "-") == name:
+        if map_name(full) == name:
             if volume.pool:
                 return f"0 {volume.size // SECTOR} thin 2048 {volume.size // SECTOR - 1}\n"
             sectors = f"{volume.used // SECTOR}/{volume.room // SECTOR}"
@@ -64,8 +78,6 @@ def _status(machine: Machine, arguments: list[str]) -> str:
 
 
 def _create(machine: Machine, arguments: list[str]) -> str:
-    from holdstill.testing.machine import Map
-
     name, uuid, _, _, *table = Arguments(arguments, valued=["--concise"])["--concise"].split(",")
     if name in machine.kernel.maps:
         raise Refused(1, f"device-mapper: create ioctl on {name} failed: Device or resource busy")
@@ -101,6 +113,8 @@ def _message(machine: Machine, arguments: list[str]) -> str:
 
 def _remove(machine: Machine, arguments: list[str]) -> str:
     [name] = Arguments(arguments, flags=["--retry"]).words
+    if name not in machine.kernel.maps:
+        raise Refused(1, "Device does not exist.")
     if machine.users(f"/dev/mapper/{name}"):
         raise Refused(1, f"device-mapper: remove ioctl on {name} failed: Device or resource busy")
     del machine.kernel.maps[name]
@@ -116,6 +130,7 @@ KINDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "remove": _remove,
     "suspend": _suspend,
     "resume": _resume,
+    "clear": _clear,
     "status": _status,
 }
 COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {"dmsetup": _dmsetup}

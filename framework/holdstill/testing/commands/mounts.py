@@ -10,14 +10,24 @@ from typing import TYPE_CHECKING
 from holdstill.testing.commands.arguments import Arguments, Refused
 from holdstill.testing.commands.loops import clear
 from holdstill.testing.contents import FileSystem
+from holdstill.testing.kernel import Mount
 
 if TYPE_CHECKING:
-    from holdstill.testing.machine import Machine, Mount
+    from holdstill.testing.machine import Machine
+
+
+def shown(machine: Machine, path: str) -> str | None:
+    """What /proc/self/mountinfo says; ``None`` for any other file."""
+    if path != "/proc/self/mountinfo":
+        return None
+    lines = ["22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"]
+    for mount in machine.kernel.mounts:
+        source, kind = mount.source, getattr(machine.content(mount.source), "kind", "ext4")
+        lines.append(f"30 22 {machine.number(source)} / {mount.point} ro,nosuid,nodev - {kind} {source} ro")
+    return "\n".join(lines) + "\n"
 
 
 def _mount(machine: Machine, arguments: list[str]) -> str:
-    from holdstill.testing.machine import Mount
-
     given = Arguments(arguments, valued=["--types", "--options"], flags=["--no-canonicalize"])
     source, place = given.words
     content = machine.content(source) if source in machine.devices() else None
@@ -62,7 +72,7 @@ def _umount(machine: Machine, arguments: list[str]) -> str:
     if not there:
         raise Refused(32, f"umount: {point}: not mounted.")
     beneath = [mount for mount in mounts if mount.point.startswith(f"{point}/")]
-    if beneath or point in machine.opened:
+    if beneath or point in machine.kept_open():
         raise Refused(32, f"umount: {point}: target is busy.")
     uncover(there[-1])
     mounts.remove(there[-1])

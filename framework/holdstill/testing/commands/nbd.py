@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from holdstill.testing.commands.arguments import Arguments, Refused
 from holdstill.testing.contents import Qcow2
+from holdstill.testing.kernel import Nbd
 
 if TYPE_CHECKING:
     from holdstill.testing.machine import Machine
@@ -17,17 +17,6 @@ if TYPE_CHECKING:
 DEVICES = tuple(f"/dev/nbd{number}" for number in range(4))
 FIRST_PID = 1_000_000_000
 "No process of the real machine has such an id."
-
-
-@dataclass
-class Nbd:
-    """A served NBD device."""
-
-    image: str
-    shown: bool = True
-    "Whether the kernel shows yet who serves it."
-    partitions: bool = True
-    "Whether the kernel has devices of its own for the partitions, which the host's LVM sees."
 
 
 def _qemu_nbd(machine: Machine, arguments: list[str]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from holdstill.testing.commands.arguments import Arguments, Refused
 from holdstill.testing.commands.nbd import hide_partitions
 from holdstill.testing.contents import Content, Table
+from holdstill.testing.kernel import Map
 
 if TYPE_CHECKING:
     from holdstill.testing.machine import Machine
@@ -100,8 +101,6 @@ def _kpartx(machine: Machine, arguments: list[str]) -> str:
 
 
 def _map(machine: Machine, device: str, names: list[str], content: Content) -> str:
-    from holdstill.testing.machine import Map
-
     assert isinstance(content, Table)
     for name, part in zip(names, content.partitions, strict=True):
         machine.kernel.maps.setdefault(name, Map(f"part-{name}", ((part.size, device, part.start),)))
