@@ -17,3 +17,13 @@ class Places(NamedTuple):
     "Where guests' files appear: ``JOB/GUEST``. Must not outlive a reboot."
     plugins: Path = Path("/etc/holdstill/plugins")
     "Single-file plugins of the site."
+
+    @property
+    def locks(self) -> Path:
+        """Locks, of jobs and of guests' disks."""
+        return self.state / "locks"
+
+
+def folder_of(state: Path, plugin: str) -> Path:
+    """Give where a plugin keeps its own, whether it is there yet or not."""
+    return state / "plugins" / plugin

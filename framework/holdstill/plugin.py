@@ -21,10 +21,10 @@ from holdstill.errors import (
     VerifyError,
 )
 from holdstill.facts import Facts
-from holdstill.host import Answer, Host, Node, NodeKind
-from holdstill.host.failures import CommandFailedError
+from holdstill.host import Answer, Companion, Holder, Host, Node, NodeKind
+from holdstill.host.failures import CommandFailedError, CommandStuckError
 from holdstill.host.tools import missing_tools
-from holdstill.run.outcome import Outcome
+from holdstill.run.outcome import CallerVerdict, Outcome
 from holdstill.run.run import Run
 from holdstill.text import printable
 from holdstill.units import Duration, Size, human_bytes
@@ -34,15 +34,20 @@ from holdstill.words import (
     Exposed,
     Hold,
     Kind,
+    Layer,
     MakeSnapshots,
     NoOptions,
     Progress,
     Promised,
+    QuiesceOptions,
+    Quieted,
     Role,
     RunInfo,
+    Search,
     Source,
     Sources,
     Step,
+    Stray,
     Tree,
 )
 
@@ -51,7 +56,10 @@ hookimpl = HookimplMarker("holdstill")
 __all__ = [
     "Answer",
     "BackupError",
+    "CallerVerdict",
     "CommandFailedError",
+    "CommandStuckError",
+    "Companion",
     "Complaint",
     "Device",
     "Duration",
@@ -60,9 +68,11 @@ __all__ = [
     "Facts",
     "GuestUnusableError",
     "Hold",
+    "Holder",
     "HoldstillError",
     "Host",
     "Kind",
+    "Layer",
     "MakeSnapshots",
     "NoOptions",
     "Node",
@@ -73,9 +83,12 @@ __all__ = [
     "PermissionRefusedError",
     "Progress",
     "Promised",
+    "QuiesceOptions",
+    "Quieted",
     "Role",
     "Run",
     "RunInfo",
+    "Search",
     "Size",
     "SnapshotError",
     "Source",
@@ -83,6 +96,7 @@ __all__ = [
     "Step",
     "StillHeldError",
     "StorageError",
+    "Stray",
     "Tree",
     "UnavailableError",
     "VerifyError",

@@ -7,6 +7,7 @@ write: it is refused unless nobody wrote meanwhile.
 from __future__ import annotations
 
 import posixpath
+import shlex
 
 from holdstill.plugin import (
     CommandFailedError,
@@ -15,12 +16,16 @@ from holdstill.plugin import (
     ExitCode,
     Hold,
     Host,
+    Layer,
     NodeKind,
     RunInfo,
+    Search,
     SnapshotError,
     StorageError,
+    Stray,
     human_bytes,
 )
+from holdstill_plugins.run_names import run_in
 
 CANNOT_CLONE = ("not supported", "cross-device", "Invalid argument", "Inappropriate ioctl")
 "What cp(1) says when the file system cannot clone, rather than that something went wrong."
@@ -95,3 +100,25 @@ def _copy_whole(disk: Device, copy: str, host: Host) -> None:
 def remove(copy: str, host: Host) -> None:
     """Remove a copy, or what a killed cp(1) left of it."""
     host.run("rm", "--force", copy)
+
+
+def strays(search: Search, host: Host) -> list[Stray]:
+    """Find copies beside the disks of the guests that are configured."""
+    folders = sorted({posixpath.dirname(disk) for disk in search.disks if not disk.startswith("/dev/")})
+    there = [folder for folder in folders if host.look(folder)]
+    return [stray for folder in there for stray in _strays_in(folder, search, host)]
+
+
+def _strays_in(folder: str, search: Search, host: Host) -> list[Stray]:
+    named = ("-maxdepth", "1", "-type", "f", "-name", ".*.holdstill-*")
+    found = host.ask("find", folder, *named, "-printf", r"%y %p\0").out.split("\0")[:-1]
+    return [
+        Stray(
+            what=f"copy {path}",
+            by_hand=shlex.join(["rm", "--force", path]),
+            layer=Layer.SNAPSHOT,
+            run=run,
+        )
+        for path in (line.partition(" ")[2] for line in found)
+        if search.is_stray(run := run_in(path))
+    ]

@@ -7,6 +7,7 @@ named as the host's.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 
 import structlog
@@ -20,8 +21,10 @@ from holdstill.plugin import (
     Kind,
     NoOptions,
     NotPlannableError,
+    Search,
     Sources,
     Step,
+    Stray,
     hookimpl,
     missing_tools,
     printable,
@@ -30,7 +33,7 @@ from holdstill_plugins import loops, maps
 from holdstill_plugins.guest_maps import Maps
 from holdstill_plugins.guest_metadata import read_groups
 from holdstill_plugins.guest_volumes import Group, Volume, stores_of
-from holdstill_plugins.probe import PHYSICAL, probe
+from holdstill_plugins.probe import PHYSICAL, Probed, probe
 from holdstill_plugins.udev_rule import missing_rule
 
 log = structlog.get_logger()
@@ -57,9 +60,12 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
         return sources
     prefix, mapper = f"holdstill-{step.run.id}-{step.guest}", maps.has_device_mapper(host)
     chosen = _chosen(_read(physical, prefix, hold, host, mapper=mapper))
-    devices = _opened(chosen, prefix, hold, host, mapper=mapper)
+    found = _found_unopened(chosen, host)
+    wanted = [(group, volume) for group, volume in chosen if not _is_swap(volume, found)]
+    paths = _opened(wanted, prefix, hold, host, mapper=mapper)
+    found |= {title: probe(host, path) for title, path in paths.items() if title not in found}
     rest = tuple(source for source in sources if source not in physical)
-    return (*rest, *(device for device in devices if not _is_swap(device)))
+    return (*rest, *(_device(volume, paths, found) for _, volume in wanted if not _is_swap(volume, found)))
 
 
 def _read(
@@ -105,8 +111,24 @@ def _is_passed_over(volume: Volume) -> bool:
     return bool(why)
 
 
-def _opened(chosen: Chosen, prefix: str, hold: Hold, host: Host, *, mapper: bool) -> list[Device]:
-    """Map or attach every volume. What must be refused is, before any map is made."""
+def _found_unopened(chosen: Chosen, host: Host) -> dict[str, Probed]:
+    """Look what is on the volumes that lie in one piece: for that they need not be opened."""
+    pieces = {volume.title: piece for _, volume in chosen if (piece := _one_piece(volume))}
+    return {
+        title: probe(host, piece.store, start=piece.start, size=piece.size) for title, piece in pieces.items()
+    }
+
+
+def _is_swap(volume: Volume, found: Mapping[str, Probed]) -> bool:
+    """Swap space holds nothing to back up."""
+    is_swap = volume.title in found and found[volume.title].content == "swap"
+    if is_swap:
+        log.info("passed over", volume=printable(volume.title), why="swap")
+    return is_swap
+
+
+def _opened(chosen: Chosen, prefix: str, hold: Hold, host: Host, *, mapper: bool) -> dict[str, str]:
+    """Map or attach every volume; give their paths by title. What must be refused is, before any map is made."""
     looped = {
         volume.title: piece
         for _, volume in chosen
@@ -118,7 +140,7 @@ def _opened(chosen: Chosen, prefix: str, hold: Hold, host: Host, *, mapper: bool
     paths = _mapped(mapped, prefix, hold, host)
     for title, piece in looped.items():
         paths[title] = loops.attach(piece, title, hold, host)
-    return [_device(volume, paths[volume.title], host) for _, volume in chosen]
+    return paths
 
 
 def _one_piece(volume: Volume) -> loops.Window | None:
@@ -144,8 +166,8 @@ def _mapped(chosen: Chosen, prefix: str, hold: Hold, host: Host) -> dict[str, st
     return paths
 
 
-def _device(volume: Volume, path: str, host: Host) -> Device:
-    found = probe(host, path)
+def _device(volume: Volume, paths: Mapping[str, str], found: Mapping[str, Probed]) -> Device:
+    path, probed = paths[volume.title], found[volume.title]
     piece = _one_piece(volume) or loops.Window(store=path)
     return Device(
         name=volume.title,
@@ -154,19 +176,24 @@ def _device(volume: Volume, path: str, host: Host) -> Device:
         kind=Kind.VOLUME,
         store=piece.store,
         start=piece.start,
-        content=found.content,
-        aliases=(*found.aliases, *volume.aliases),
+        content=probed.content,
+        aliases=(*probed.aliases, *volume.aliases),
     )
 
 
-def _is_swap(device: Device) -> bool:
-    """Swap space holds nothing to back up."""
-    if device.content == "swap":
-        log.info("passed over", volume=printable(device.name), why="swap")
-    return device.content == "swap"
+@hookimpl
+def holdstill_places(facts: Facts, host: Host) -> list[str]:
+    """Tell what must be free."""
+    return maps.promised(facts, host)
 
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Remove a map that bears our UUID, or detach a loop device."""
     maps.undo(facts, host)
+
+
+@hookimpl
+def holdstill_strays(search: Search, host: Host) -> list[Stray]:
+    """Find our maps."""
+    return maps.strays(search, host) if maps.has_device_mapper(host) else []

@@ -8,6 +8,8 @@ clone's clash with it.
 from __future__ import annotations
 
 import json
+import re
+import shlex
 
 from holdstill.plugin import (
     Complaint,
@@ -17,9 +19,12 @@ from holdstill.plugin import (
     Hold,
     Host,
     Kind,
+    Layer,
     NoOptions,
+    Search,
     Sources,
     Step,
+    Stray,
     UnavailableError,
     hookimpl,
     missing_tools,
@@ -31,10 +36,13 @@ from holdstill_plugins.guest_volumes import Volume
 from holdstill_plugins.lvm_filter import missing_filter
 from holdstill_plugins.lvm_names import safe_name
 from holdstill_plugins.probe import PHYSICAL, probe
+from holdstill_plugins.run_names import RUN
 from holdstill_plugins.udev_rule import missing_rule
 
 FILTER = 'devices{global_filter=["a|.*|"] use_devicesfile=0} backup{backup=0 archive=0}'
 "--devices overrides the host's devices file, but not a filter in its lvm.conf."
+OURS = re.compile(rf"hs_{RUN}_(?:[^-]|--)+(?=-)")
+"The group in the name of a map of one of its volumes: dashes doubled."
 
 
 @hookimpl
@@ -135,6 +143,12 @@ def _volume(entry: dict[str, str], group: str, host: Host) -> Device:
 
 
 @hookimpl
+def holdstill_places(facts: Facts, host: Host) -> list[str]:
+    """Tell what must be free: the devices that the group is on, or what was made beneath it."""
+    return str(facts["devices"]).split(",") if "group" in facts else maps.promised(facts, host)
+
+
+@hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Deactivate the group, if any map of it is there, or what was made beneath it."""
     if "group" not in facts:
@@ -163,3 +177,24 @@ def _maps(group: str, host: Host) -> list[str]:
     answer = host.ask("dmsetup", "info", "--columns", "--noheadings", "--options", "name")
     mapped = group.replace("-", "--") + "-"
     return [name for name in answer.out.split() if name.startswith(mapped)]
+
+
+@hookimpl
+def holdstill_strays(search: Search, host: Host) -> list[Stray]:
+    """Find groups under private names of ours by the maps of their volumes, and our maps beneath them."""
+    if not maps.has_device_mapper(host):
+        return []
+    answer = host.ask("dmsetup", "info", "--columns", "--noheadings", "--options", "name")
+    groups = {
+        found[0].replace("--", "-"): found[1] for name in answer.out.split() if (found := OURS.match(name))
+    }
+    return [
+        Stray(
+            what=f"volume group {group}",
+            by_hand=shlex.join(["vgchange", "--activate", "n", "--config", FILTER, group]),
+            layer=Layer.VOLUME,
+            run=run,
+        )
+        for group, run in groups.items()
+        if search.is_stray(run)
+    ] + maps.strays(search, host)

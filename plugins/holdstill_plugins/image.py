@@ -15,7 +15,9 @@ from holdstill.plugin import (
     Hold,
     Host,
     MakeSnapshots,
+    Search,
     Step,
+    Stray,
     UnavailableError,
     hookimpl,
     missing_tools,
@@ -85,6 +87,12 @@ def _attached(disk: Device, copy: str, hold: Hold, host: Host) -> Device:
 
 
 @hookimpl
+def holdstill_places(facts: Facts, host: Host) -> list[str]:
+    """Tell what must be free: the loop device."""
+    return [] if "copy" in facts else loops.promised(facts, host)
+
+
+@hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Detach the loop device, or remove the copy when nothing uses it any more."""
     if "copy" not in facts:
@@ -94,3 +102,9 @@ def holdstill_undo(facts: Facts, host: Host) -> None:
     if users := loops.on(copy, host):
         raise UnavailableError(f"{copy} is still in use by {', '.join(users)}")
     copies.remove(copy, host)
+
+
+@hookimpl
+def holdstill_strays(search: Search, host: Host) -> list[Stray]:
+    """Find loop devices on what is ours, and copies."""
+    return loops.strays(search, host) + copies.strays(search, host)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 from holdstill.plugin import (
     Complaint,
@@ -12,17 +13,22 @@ from holdstill.plugin import (
     Hold,
     Host,
     Kind,
+    Layer,
     NoOptions,
+    Search,
     Sources,
     Step,
+    Stray,
     UnavailableError,
     hookimpl,
     missing_tools,
     printable,
 )
-from holdstill_plugins import loops
+from holdstill_plugins import loops, maps
 from holdstill_plugins.lvm_filter import missing_filter
+from holdstill_plugins.nbd_servers import is_anothers, serves
 from holdstill_plugins.partition_table import Partition, Table, partition_device, read_table, whole_disk
+from holdstill_plugins.run_names import run_behind, run_in
 from holdstill_plugins.udev_rule import missing_rule
 
 LISTED = re.compile(r"^(?P<map>\S*?(?P<number>\d+)) : \d+ (?P<sectors>\d+) ", re.MULTILINE)
@@ -74,6 +80,7 @@ def _mapped(disk: Device, table: Table, hold: Hold, host: Host) -> tuple[Device,
         device=disk.path,
         store=disk.store,
         maps=[found["map"] for found in names.values()],
+        served=serves(disk.path, host),
     )
     host.run("kpartx", "-a", "-s", disk.path)
     return tuple(_partition(disk, partition, names) for partition in table.partitions)
@@ -112,8 +119,35 @@ def _names(facts: Facts, device: str, host: Host) -> list[str]:
 
 
 def _devices(facts: Facts, host: Host) -> list[str]:
-    """Where the disk is now: a snapshot's name bears the run's id, a loop device's number does not."""
+    """Where the disk is now: a snapshot's name bears the run's id, a loop or NBD device's number does not."""
     device, store = str(facts["device"]), str(facts["store"])
     if device != store:
         return list(loops.on(store, host))
-    return [device] if host.look(device) else []
+    return [device] if host.look(device) and not is_anothers(device, facts, host) else []
+
+
+@hookimpl
+def holdstill_strays(search: Search, host: Host) -> list[Stray]:
+    """Find maps of partitions, by kpartx's UUID, of a snapshot of ours, or of a loop or NBD device that is ours."""
+    if not maps.has_device_mapper(host):
+        return []
+    fields = ("--columns", "--noheadings", "--separator", " ", "--options", "name,uuid")
+    rows = [line.split() for line in host.ask("dmsetup", "info", *fields).out.splitlines()]
+    names = [row[0] for row in rows if row[1:] and row[1].startswith("part")]
+    runs = loops.runs(host)
+    return [
+        Stray(
+            what=f"partition map {name}",
+            by_hand=shlex.join(["dmsetup", "remove", name]),
+            layer=Layer.PARTITION,
+            run=run,
+        )
+        for name in names
+        if search.is_stray(run := run_in(name) or _run_of_disk(name, runs, host))
+    ]
+
+
+def _run_of_disk(name: str, runs: dict[str, str], host: Host) -> str:
+    """Give the run whose the disk ``/dev/loop3`` of a map ``loop3p1`` is."""
+    disk = f"/dev/{name.rpartition('p')[0]}"
+    return runs.get(disk) or run_behind(disk, host)

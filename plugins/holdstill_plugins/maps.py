@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from holdstill.plugin import Device, Facts, Hold, Host, NodeKind, UnavailableError
+from holdstill.plugin import (
+    Device,
+    Facts,
+    Hold,
+    Host,
+    Layer,
+    NodeKind,
+    Search,
+    Stray,
+    UnavailableError,
+)
 from holdstill_plugins import loops
+from holdstill_plugins.run_names import run_in
 
 SECTOR = 512
 
@@ -54,6 +67,11 @@ def ground(store: str, hold: Hold, host: Host) -> str:
     return store if is_block(store, host) else loops.attach(loops.Window(store=store), store, hold, host)
 
 
+def promised(facts: Facts, host: Host) -> list[str]:
+    """Give the map, or the loop devices, of a promise."""
+    return [f"/dev/mapper/{facts['map']}"] if "map" in facts else loops.promised(facts, host)
+
+
 def undo(facts: Facts, host: Host) -> None:
     """Remove a map that bears our UUID, or detach a loop device.
 
@@ -76,3 +94,25 @@ def _uuids(host: Host) -> dict[str, str]:
     fields = ("--columns", "--noheadings", "--separator", " ", "--options", "name,uuid")
     rows = (line.split() for line in host.ask("dmsetup", "info", *fields).out.splitlines())
     return {row[0]: row[1] for row in rows if len(row) == 2}  # noqa: PLR2004  a map without UUID is none of ours
+
+
+def strays(search: Search, host: Host) -> list[Stray]:
+    """Find maps that bear our UUID: of guests' volumes the last that were made first, then of physical volumes."""
+    found = [(name, run_in(name)) for name, uuid in _uuids(host).items() if uuid == f"HOLDSTILL-{name}"]
+    return [
+        Stray(
+            what=f"map {name}", by_hand=shlex.join(["dmsetup", "remove", name]), layer=_layer(name), run=run
+        )
+        for name, run in sorted(found, key=lambda pair: _number(pair[0]), reverse=True)
+        if search.is_stray(run)
+    ]
+
+
+def _layer(name: str) -> Layer:
+    return Layer.PARTITION if re.search(r"-pv\d+$", name) else Layer.VOLUME
+
+
+def _number(name: str) -> int:
+    """Maps are numbered in the order in which they are made, each after those that it stands on."""
+    found = re.search(r"\d+$", name)
+    return int(found[0]) if found else 0

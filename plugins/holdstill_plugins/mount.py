@@ -17,8 +17,10 @@ from holdstill.plugin import (
     GuestUnusableError,
     Hold,
     Host,
+    Search,
     Sources,
     Step,
+    Stray,
     Tree,
     hookimpl,
     missing_tools,
@@ -38,6 +40,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     "The source with the guest's root, by name (``disk1p1``, ``vg0/root``); found out if not given."
     beneath: dict[str, str] | None = None
     "What else is mounted, ``MOUNT POINT: SOURCE``; as the guest's own fstab says if not given."
+    lazy: bool = False
+    """Unmount lazily what is still in use when it is to be let go of: its path is gone at once, while those who have
+    files of it open read on. The snapshot beneath is let go of when the last of them has ended, as ever."""
     leave_out: list[str] = []
     "Sources by name, and mount points, that are not to be backed up; all others must be found and mounted."
 
@@ -84,11 +89,12 @@ def holdstill_open(step: Step[Options], sources: Sources, hold: Hold, host: Host
     hold.promise(f"folder {tree}", by_hand=["rmdir", tree], folder=tree)
     host.run("mkdir", "--mode=0", tree)
     root = _named_root(step, candidates) or _root_by_fstab(step, candidates, tree, hold, host)
-    mounts.mount(root, tree, tree, hold, host)
+    lazy = step.options.lazy
+    mounts.mount(root, tree, tree, hold, host, lazy=lazy)
     mounted = {root.name}
     for point, device in _beneath(step, tree, candidates, host):
         with host.beneath(tree, point) as place:
-            mounts.mount(device, f"{tree}{point}", place, hold, host)
+            mounts.mount(device, f"{tree}{point}", place, hold, host, lazy=lazy)
         mounted.add(device.name)
     rest = tuple(source for source in sources if isinstance(source, Tree) or source.name not in mounted)
     _nothing_forgotten(step, rest)
@@ -217,13 +223,25 @@ def _meant(step: Step[Options], entry: Entry, candidates: dict[str, Device]) -> 
 def holdstill_still(facts: Facts, host: Host) -> None:
     """Refuse a backup whose mount vanished: device-mapper's daemon unmounts a snapshot that overflows."""
     if "at" in facts:
-        mounts.expect(host, str(facts["at"]), str(facts["number"]), str(facts["device"]))
+        mounts.expect(facts, host)
+
+
+@hookimpl
+def holdstill_places(facts: Facts) -> list[str]:
+    """Tell what must be free: the mount."""
+    return [str(facts["at"])] if "at" in facts else []
 
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Unmount, or remove the empty mount point."""
     if "at" in facts:
-        mounts.unmount(host, str(facts["at"]), str(facts["number"]), str(facts["device"]))
+        mounts.unmount(facts, host)
     elif host.look(folder := str(facts["folder"])):
         host.run("rmdir", folder)
+
+
+@hookimpl
+def holdstill_strays(search: Search, host: Host) -> list[Stray]:
+    """Find mounts where no run has its trees."""
+    return mounts.strays(search, host)

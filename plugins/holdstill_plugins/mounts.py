@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 
 import msgspec
 
@@ -10,11 +11,15 @@ from holdstill.plugin import (
     BackupError,
     CommandFailedError,
     Device,
+    Facts,
     GuestUnusableError,
     Hold,
     HoldstillError,
     Host,
+    Layer,
     Promised,
+    Search,
+    Stray,
     UnavailableError,
     printable,
 )
@@ -54,8 +59,8 @@ def at(host: Host, point: str) -> list[Mounted]:
     ]
 
 
-def _is(mounted: Mounted, number: str, device: str) -> bool:
-    return mounted.number == number or mounted.source == device
+def _is(mounted: Mounted, facts: Facts) -> bool:
+    return mounted.number == facts["number"] or mounted.source == facts["device"]
 
 
 def _unescaped(field: str) -> str:
@@ -63,25 +68,33 @@ def _unescaped(field: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), field)
 
 
-def expect(host: Host, point: str, number: str, device: str) -> None:
-    """Raise BackupError unless that device is what is seen at ``point``."""
-    there = at(host, point)
-    if not there or not _is(there[-1], number, device):
+def expect(facts: Facts, host: Host) -> None:
+    """Raise BackupError unless what was mounted is what is seen there."""
+    point, there = str(facts["at"]), at(host, str(facts["at"]))
+    if not there or not _is(there[-1], facts):
         raise BackupError(f"what was mounted at {point} is not there any more")
 
 
-def unmount(host: Host, point: str, number: str, device: str) -> None:
-    """Unmount what is ours at ``point``. Raises UnavailableError if something else is mounted over it."""
-    there = at(host, point)
-    if not any(_is(mounted, number, device) for mounted in there):
+def unmount(facts: Facts, host: Host) -> None:
+    """Unmount what is ours, lazily if it is in use and was asked for.
+
+    Raises UnavailableError if something else is mounted over it.
+    """
+    point, there = str(facts["at"]), at(host, str(facts["at"]))
+    if not any(_is(mounted, facts) for mounted in there):
         return
-    if not _is(there[-1], number, device):
+    if not _is(there[-1], facts):
         raise UnavailableError(f"something else ({there[-1].source}) is mounted over {point}")
-    host.run("umount", "--no-canonicalize", point)
+    try:
+        host.run("umount", "--no-canonicalize", point)
+    except CommandFailedError:
+        if not facts.get("lazy"):
+            raise
+        host.run("umount", "--no-canonicalize", "--lazy", point)
 
 
-def mount(device: Device, at: str, place: str, hold: Hold, host: Host) -> Promised:
-    """Mount ``device`` at the path ``at``, which ``place`` is a safe name of."""
+def mount(device: Device, at: str, place: str, hold: Hold, host: Host, *, lazy: bool = False) -> Promised:
+    """Mount ``device`` at the path ``at``, which ``place`` is a safe name of; ``lazy`` is how it may be unmounted."""
     node = host.look(device.path)
     promised = hold.promise(
         f"mount at {at}",
@@ -89,6 +102,7 @@ def mount(device: Device, at: str, place: str, hold: Hold, host: Host) -> Promis
         at=at,
         number=node.number if node else "",
         device=device.path,
+        lazy=int(lazy),
     )
     options = OPTIONS + MORE_OPTIONS.get(device.content, "")
     try:
@@ -109,3 +123,14 @@ def _unmountable(device: Device, at: str, error: CommandFailedError) -> Holdstil
     said = error.answer.err.strip().partition("\n")[0].rpartition(": ")[2]
     why = TWIN if device.content == "btrfs" and "File exists" in said else f"mount says: {printable(said)}"
     return GuestUnusableError(f"{printable(device.name)} ({device.content}) cannot be mounted at {at}; {why}")
+
+
+def strays(search: Search, host: Host) -> list[Stray]:
+    """Find mounts in the folder with the trees that no run has, the last that were made first."""
+    lines = [line.split(" ") for line in host.read("/proc/self/mountinfo").split("\n") if line]
+    points = [_unescaped(fields[4]) for fields in reversed(lines)]
+    return [
+        Stray(what=f"mount at {point}", by_hand=shlex.join(["umount", point]), layer=Layer.MOUNT)
+        for point in points
+        if search.is_stray_tree(point)
+    ]

@@ -12,11 +12,22 @@ import shlex
 from collections.abc import Iterator
 from typing import Any
 
-from holdstill.plugin import Hold, Host, NotPlannableError, UnavailableError
+from holdstill.plugin import (
+    Hold,
+    Host,
+    Layer,
+    NotPlannableError,
+    Search,
+    Stray,
+    UnavailableError,
+)
 from holdstill_plugins import loops
 from holdstill_plugins.nbd_servers import PREFIX, server, words
+from holdstill_plugins.run_names import run_behind
 
 FIRST = f"{PREFIX}0"
+WITHIN = 300
+"Seconds for which other runs may be connecting devices."
 TAKEN = "Failed to set NBD socket"
 "What qemu-nbd says when somebody else has the device, or was faster."
 PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
@@ -24,8 +35,19 @@ PAUSES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, *[1.0] * 30)
 
 
 def connect(copy: str, size: int, name: str, hold: Hold, host: Host) -> str:
-    """Serve a qcow2 file of ``size`` bytes inside, having promised to end that; give the device's path."""
+    """Serve a qcow2 file of ``size`` bytes inside, having promised to end that; give the device's path.
+
+    One run after the other: of two that take the same device while they start, one may hang (seen with qemu-nbd 7.2,
+    on a machine with one processor).
+    """
     hold.promise(f"NBD device of {name}", by_hand=_by_hand(copy), served=copy)
+    with host.alone_with(FIRST, within=WITHIN):
+        device = _connect(copy, size, name, host)
+    _hide_partitions(device, host)
+    return device
+
+
+def _connect(copy: str, size: int, name: str, host: Host) -> str:
     for device in _free(host):
         argv = ("qemu-nbd", f"--connect={device}", "--format=qcow2", copy)
         answer = host.run(*argv, ok=(0, 1), planned=f"<NBD device of {name}>")
@@ -33,7 +55,6 @@ def connect(copy: str, size: int, name: str, hold: Hold, host: Host) -> str:
             raise NotPlannableError(f"what is inside {copy} is known once {answer.out} is there")
         if answer.status == 0:
             _wait_for(device, copy, size, host)
-            _hide_partitions(device, host)
             return device
         if TAKEN not in answer.err:
             raise UnavailableError(f"qemu-nbd cannot serve {copy} at {device}: {answer.err.strip()}")
@@ -131,3 +152,17 @@ def _made_of(device: str, host: Host) -> Iterator[dict[str, Any]]:
         entry = waiting.pop()
         yield entry
         waiting += entry.get("children", [])
+
+
+def strays(search: Search, host: Host) -> list[Stray]:
+    """Find devices that serve a copy of ours."""
+    return [
+        Stray(
+            what=f"NBD device {device}",
+            by_hand=f"qemu-nbd --disconnect {device}",
+            layer=Layer.SNAPSHOT,
+            run=run,
+        )
+        for device in _devices(host)
+        if search.is_stray(run := run_behind(device, host))
+    ]

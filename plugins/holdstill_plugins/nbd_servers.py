@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from holdstill.plugin import Host
+from holdstill.plugin import Facts, Host
 
 PREFIX = "/dev/nbd"
 GROUP = re.compile(r"^Tgid:\s*(\d+)", re.MULTILINE)
@@ -26,6 +26,11 @@ def words(pid: str, host: Host) -> list[str]:
 def serves(device: str, host: Host) -> str:
     """Say what shows on a device now, by its server's command line; empty for what is served by nobody."""
     return " ".join(words(server(device, host), host)) if device.startswith(PREFIX) else ""
+
+
+def is_anothers(device: str, facts: Facts, host: Host) -> bool:
+    """Tell whether a device shows what a promise was not made of, which says in ``served`` what it showed then."""
+    return serves(device, host) not in {"", facts.get("served", "")}
 
 
 def _read(path: str, host: Host) -> str:

@@ -13,8 +13,10 @@ from holdstill.plugin import (
     Host,
     Kind,
     NoOptions,
+    Search,
     Sources,
     Step,
+    Stray,
     hookimpl,
     missing_tools,
 )
@@ -61,6 +63,18 @@ def _attached(disk: Device, partition: Partition, hold: Hold, host: Host) -> Dev
 
 
 @hookimpl
+def holdstill_places(facts: Facts, host: Host) -> list[str]:
+    """Tell what must be free."""
+    return loops.promised(facts, host)
+
+
+@hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Detach a partition's loop device."""
     loops.detach(facts, host)
+
+
+@hookimpl
+def holdstill_strays(search: Search, host: Host) -> list[Stray]:
+    """Find loop devices on what is ours."""
+    return loops.strays(search, host)

@@ -22,7 +22,9 @@ from holdstill.plugin import (
     Hold,
     Host,
     MakeSnapshots,
+    Search,
     Step,
+    Stray,
     UnavailableError,
     hookimpl,
     missing_tools,
@@ -108,6 +110,12 @@ def holdstill_still(facts: Facts, host: Host) -> None:
 
 
 @hookimpl
+def holdstill_places(facts: Facts, host: Host) -> list[str]:
+    """Tell what must be free: the NBD device."""
+    return [] if "copy" in facts else nbd.serving(str(facts["served"]), host)
+
+
+@hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """End the serving of a copy, or remove the copy when nothing serves it any more."""
     if "copy" not in facts:
@@ -117,3 +125,9 @@ def holdstill_undo(facts: Facts, host: Host) -> None:
     if devices := nbd.serving(copy, host):
         raise UnavailableError(f"{copy} is still in use by {', '.join(devices)}")
     copies.remove(copy, host)
+
+
+@hookimpl
+def holdstill_strays(search: Search, host: Host) -> list[Stray]:
+    """Find NBD devices that serve a copy of ours, and copies."""
+    return nbd.strays(search, host) + copies.strays(search, host)

@@ -45,7 +45,8 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     """Where the archives go, and how they are compressed."""
 
     to: str
-    "An existing folder. Archives become ``TO/JOB/GUEST-RUN.tar.zst``, readable by root only."
+    """An existing folder. Archives become ``TO/JOB/GUEST-RUN.tar.zst``, readable by root only; what was kept of a
+    database's position when it was held is beside them."""
     compress: Literal["zstd", "gzip", "none"] = "zstd"
     "The program that compresses."
     deadline: Duration = Duration(24 * 3600)
@@ -89,11 +90,17 @@ def holdstill_make_backup(
 ) -> Facts:
     """Write an archive of each guest."""
     made = [_archive(step, guest, hold, host, progress) for guest in guests]
-    return {"archives": [paths.archive for paths in made], "manifests": [paths.manifest for paths in made]}
+    archives = [paths.archive for paths in made]
+    sizes = [node.size for archive in archives if (node := host.look(archive))]
+    return {"archives": archives, "manifests": [paths.manifest for paths in made], "bytes": sum(sizes)}
+
+
+def _stem(step: Step[Options], guest: str) -> str:
+    return f"{step.options.to}/{step.run.job}/{guest}-{step.run.id}"
 
 
 def _paths(step: Step[Options], guest: str) -> Paths:
-    stem = f"{step.options.to}/{step.run.job}/{guest}-{step.run.id}"
+    stem = _stem(step, guest)
     ending = {"zstd": ".zst", "gzip": ".gz", "none": ""}[step.options.compress]
     return Paths(f"{stem}.tar{ending}", f"{stem}.manifest")
 
@@ -122,6 +129,8 @@ def _archive(step: Step[Options], guest: Exposed, hold: Hold, host: Host, progre
     host.run("sync", partial.archive, partial.manifest, deadline=deadline)
     host.run("mv", "--no-target-directory", partial.manifest, paths.manifest)
     host.run("mv", "--no-target-directory", partial.archive, paths.archive)
+    for kept in guest.kept:  # what a database wants to be given back with its files
+        host.run("install", "--mode=0600", kept, f"{_stem(step, guest.guest)}.{kept.rpartition('@')[2]}")
     host.run("sync", str(Path(paths.archive).parent))
     return paths
 

@@ -19,7 +19,17 @@ def main() -> None:
         return
     from holdstill.cli.app import call
 
-    _leave(call(sys.argv[1:]))
+    _leave(call(_words()))
+
+
+def _words() -> list[str]:
+    """Give the command line, also where a link to us bears the name of a backup program's hook."""
+    program = sys.argv[0].rpartition("/")[2]
+    if program in {"holdstill", "__main__.py"}:
+        return sys.argv[1:]
+    from holdstill.callers import words_of
+
+    return words_of(program, sys.argv[1:])
 
 
 def _leave(code: int) -> NoReturn:

@@ -12,9 +12,11 @@ import click
 
 from holdstill import __version__
 from holdstill.cli.output import STDERR, tell
+from holdstill.cli.sudo import called_by_sudo, forget_the_callers_environment
 from holdstill.errors import ConfigError, ExitCode, HoldstillError, RunInterrupted
 from holdstill.places import Places
 from holdstill.text import nearest, one_line
+from holdstill.trust import insist_on
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -22,6 +24,9 @@ COMMANDS = {
     "run": "Do a whole job: hold, back up, let go, verify.",
     "pre": "Hold and open a job's guests, for a backup that somebody else makes.",
     "post": "Let go of what «pre» holds.",
+    "hook": "Do what a backup program's own hook asks for.",
+    "caller": "Print the configuration with which a backup program calls a job.",
+    "paths": "Print where a job's guests' files are when it is held.",
     "held": "List what is held, with the commands that let go of it by hand.",
     "recover": "Finish what dead runs left.",
     "check": "Validate the configuration, and look at every step of every job.",
@@ -32,6 +37,12 @@ COMMANDS = {
 
 HIDDEN = {"tend"}
 "Commands that holdstill itself calls."
+
+SILENT = {"caller", "held", "paths"}
+"Commands that log nothing: they start without structlog."
+
+BROUGHT = ("PLUGIN", "What a plugin brings, by the plugin's name: «holdstill plugins» tells which do.")
+"A row of the help: to name them, all plugins would have to be loaded."
 
 
 class Commands(click.Group):
@@ -45,7 +56,9 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a subcommand."""
         if cmd_name not in {*COMMANDS, *HIDDEN}:
-            ctx.fail(f"There is no command {cmd_name!r}{nearest(cmd_name, COMMANDS)}")
+            return _brought(ctx, cmd_name)
+        if cmd_name not in SILENT:
+            importlib.import_module("holdstill.cli.structlog_alone")
         module = importlib.import_module(f"holdstill.cli.{cmd_name}")
         command: click.Command = module.command
         return command
@@ -54,7 +67,17 @@ class Commands(click.Group):
         """List the subcommands without importing them."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([*COMMANDS.items(), BROUGHT])
+
+
+def _brought(ctx: click.Context, name: str) -> click.Command:
+    """Give the subcommand that a plugin brings. Plugins are loaded for this only, and only the one of that name."""
+    from holdstill.cli.brought import command_of
+
+    command = command_of(Places(**ctx.params), name)
+    if command is None:
+        ctx.fail(f"There is no command {name!r}{nearest(name, COMMANDS)}")
+    return command
 
 
 def _path(name: str, what: str, default: Path) -> Callable[[F], F]:
@@ -83,7 +106,11 @@ def app(ctx: click.Context, /, **paths: Path) -> None:
     Exit codes follow sysexits.h; 79: the backup failed, 80: its verification failed, 81: something is
     still held. «holdstill COMMAND --help» tells more.
     """
+    if called_by_sudo():
+        forget_the_callers_environment()
     ctx.obj = Places(**paths)
+    insist_on(ctx.obj.state)
+    insist_on(ctx.obj.trees)
     os.umask(0o022)
     os.chdir("/")
 

@@ -7,8 +7,10 @@ from typing import Any, TypeVar
 import click
 
 from holdstill import log
+from holdstill.cli.overseeing import oversee
 from holdstill.host.interruption import Interruption
 from holdstill.host.real import RealHost
+from holdstill.host.service_manager import READY, notify
 from holdstill.log import Sink, syslog
 from holdstill.log.screen import Screen
 from holdstill.places import Places
@@ -42,11 +44,14 @@ RUN_SESSION = "run"
 "A run has a session of its own: it must never let go of what a caller of «pre» still reads."
 
 
-def _text(_ctx: click.Context, _parameter: click.Parameter, value: str) -> str:
-    """Take a caller's word as it came, but as text: bytes that are none are escaped."""
-    if value == RUN_SESSION:
-        raise click.BadParameter(f"{value!r} is the session of «holdstill run»; choose another key.")
-    return value.encode(errors="surrogateescape").decode(errors="backslashreplace")
+def session_key(word: str) -> str:
+    """Take a caller's word as it came, but as text: bytes that are none are escaped.
+
+    Raises BadParameter for the session of runs.
+    """
+    if word == RUN_SESSION:
+        raise click.BadParameter(f"{word!r} is the session of «holdstill run»; choose another key.")
+    return word.encode(errors="surrogateescape").decode(errors="backslashreplace")
 
 
 def session_option(function: F) -> F:
@@ -54,7 +59,7 @@ def session_option(function: F) -> F:
     return click.option(
         "--session",
         default="default",
-        callback=_text,
+        callback=lambda _ctx, _parameter, word: session_key(word),
         show_default=True,
         envvar="HOLDSTILL_SESSION",
         metavar="KEY",
@@ -62,21 +67,57 @@ def session_option(function: F) -> F:
     )(function)
 
 
+def _time(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    from holdstill.units import Duration
+
+    try:
+        found = None if value is None else Duration.parse(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+    if found is not None and not found:
+        raise click.BadParameter("nothing can be done in no time")
+    return found
+
+
+def within_option(function: F) -> F:
+    """Add ``--within``."""
+    return click.option(
+        "--within",
+        callback=_time,
+        metavar="TIME",
+        help="How long the caller waits for «pre». What cannot be done in three quarters of it fails, a minute before "
+        "its end at the latest, and what is held by then is let go of in the rest.",
+    )(function)
+
+
 def site(
-    places: Places, *, log_to: str = "auto", verbose: bool = False, quiet: bool = False, level: str = "info"
+    places: Places,
+    *,
+    log_to: str = "auto",
+    verbose: bool = False,
+    quiet: bool = False,
+    level: str = "info",
+    recovers: bool = False,
 ) -> Site:
-    """Set up logging, signals and plugins. ``quiet``: with no wish of the user's, nothing on the terminal."""
+    """Set up logging, signals, plugins, and what watches over them.
+
+    ``quiet``: with no wish of the user's, nothing on the terminal. ``recovers``: if this process has to be given up,
+    another one lets go of what it holds.
+    """
     screen = Screen()
     sinks = _sinks(screen, log_to, verbose=verbose, quiet=quiet)
     log.configure(sinks, level="debug" if verbose else level)
     interruption = Interruption()
     interruption.listen()
+    plugins = registry(places)
+    oversee(plugins.overseer, places, recovers=recovers)
     return Site(
         places=places,
-        host=RealHost(interruption),
-        plugins=registry(places),
+        host=RealHost(interruption, places.locks),
+        plugins=plugins,
         interruption=interruption,
         progress=screen if screen in sinks and log.stderr_is_terminal() else None,
+        begun=lambda: notify(READY),
     )
 
 

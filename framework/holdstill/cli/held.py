@@ -5,33 +5,120 @@ Reads the journals and nothing else, neither the configuration nor a plugin: it 
 
 from __future__ import annotations
 
+import math
+import shlex
 import time
+from typing import NamedTuple
 
 import click
 
-from holdstill.cli.output import say
+from holdstill.cli.app import fail
+from holdstill.cli.output import say, tell
 from holdstill.errors import ExitCode
+from holdstill.journal.records import Header, last_first
 from holdstill.journal.shelf import Held, State, boot_id, holds
+from holdstill.journal.verdicts import Verdict, verdicts
 from holdstill.places import Places
 from holdstill.text import printable
+from holdstill.words import Stray
+
+PAUSES = (0.02, 0.05, 0.1, 0.2)
+"Seconds between the first looks whether a hold has been let go of; then :data:`PAUSE`. Of that there is no event."
+PAUSE = 0.5
+
+
+def _seconds(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -> float | None:
+    """Read a time; empty text is for ever."""
+    from holdstill.units import Duration
+
+    try:
+        return None if value is None else Duration.parse(value) if value else math.inf
+    except ValueError as error:
+        raise click.BadParameter(f"{error} («--wait=5m», or «--wait» as the last word)") from None
 
 
 @click.command("held")
+@click.argument("job", required=False)
+@click.option("--session", metavar="KEY", help="Only what is held for that session.")
+@click.option(
+    "--wait",
+    "within",
+    is_flag=False,
+    flag_value="",
+    callback=_seconds,
+    metavar="[TIME]",
+    help="Wait until nobody works on it any more, for that time at most; then 81 if it is held.",
+)
+@click.option(
+    "--strays", is_flag=True, help="Also look for what runs made that no journal knows; uses the plugins."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 @click.pass_obj
-def command(places: Places, as_json: bool) -> int:
-    """List what is held, with the commands that let go of it by hand, in order.
+def command(
+    places: Places, job: str | None, session: str | None, within: float | None, strays: bool, as_json: bool
+) -> int:
+    """List what is held, of JOB or of all jobs, with the commands that let go of it by hand, in order.
 
-    Exits with 81 if something is held that nobody works on or waits for: run «holdstill recover».
+    Exits with 81 if something is held that nobody works on or waits for: run «holdstill recover». With --wait, also
+    with 81 if somebody still works on it when the time is over, and with 79 if it was let go of in the
+    background and had not held to the end of the backup that read it.
     """
-    found = list(holds(places.state, boot_id()))
+    wanted = Wanted(job, session)
+    found = wanted.of(places) if within is None else _waited_for(places, wanted, within)
+    astray = _strays(places) if strays else []
+    _tell(found, astray, as_json=as_json)
+    unfinished = {State.ABANDONED} if within is None else {State.ABANDONED, State.LIVING}
+    if astray or any(held.state in unfinished for held in found):
+        return ExitCode.STILL_HELD
+    spoiled = [] if within is None else [one for _, one in verdicts(places.state) if wanted.fits(one)]
+    return fail(spoiled[-1].sentence, ExitCode.BACKUP_FAILED) if spoiled else ExitCode.OK
+
+
+class Wanted(NamedTuple):
+    """Whose holds are asked for; ``None`` stands for everybody's."""
+
+    job: str | None
+    session: str | None
+
+    def fits(self, one: Header | Verdict | None) -> bool:
+        """Whether a hold, or what became of one, is asked for; one of which nobody knows whose it is, always."""
+        return one is None or (self.job in {None, one.job} and self.session in {None, one.session})
+
+    def of(self, places: Places) -> list[Held]:
+        """Give what is held now."""
+        return [held for held in holds(places.state, boot_id()) if self.fits(held.story.header)]
+
+
+def _waited_for(places: Places, wanted: Wanted, within: float) -> list[Held]:
+    """Give what is held when nobody works on it any more, or the time is over."""
+    ends, pauses = time.monotonic() + within, iter(PAUSES)
+    while True:
+        found = wanted.of(places)
+        left = ends - time.monotonic()
+        if left <= 0 or not any(held.state is State.LIVING for held in found):
+            return found
+        time.sleep(min(next(pauses, PAUSE), left))
+
+
+def _strays(places: Places) -> list[Stray]:
+    """Find strays; say of what could not be looked for."""
+    from holdstill.cli.common import site
+    from holdstill.run.strays import strays
+
+    found, failures = strays(site(places, log_to="syslog"))
+    for failure in failures:
+        tell(f"holdstill: Not all strays could be looked for: {failure.sentence}")
+    return found
+
+
+def _tell(found: list[Held], astray: list[Stray], *, as_json: bool) -> None:
     if as_json:
         from holdstill.cli.output import print_json
 
-        print_json([_record(held) for held in found])
+        print_json([*map(_record, found), *([_stray_record(astray)] if astray else [])])
     else:
-        say("\n\n".join(map(_paragraph, found)) or "Nothing is held.")
-    return ExitCode.STILL_HELD if any(held.state is State.ABANDONED for held in found) else ExitCode.OK
+        paragraphs = [*map(_paragraph, found), *([_stray_paragraph(astray)] if astray else [])]
+        say("\n\n".join(paragraphs) or "Nothing is held.")
 
 
 def _paragraph(held: Held) -> str:
@@ -39,12 +126,29 @@ def _paragraph(held: Held) -> str:
     lines = [f"Run {held.run}" + (f" of job {header.job}, session {header.session}" if header else "")]
     lines += [f"  {_state(held)}"]
     lines += [f"  The journal {held.path} is damaged: {held.story.damage}."] if held.story.damage else []
-    for promise in reversed(held.story.open):
+    lines += [f"  kept open, when last looked at, by {printable(who)}" for who in held.story.kept_open]
+    for promise in last_first(held.story.open):
         lines.append(f"  {printable(promise.what)}")
         lines.append(f"      {printable(promise.by_hand)}")
     if held.state is State.ABANDONED:
         lines.append("  then, as the journal knows nothing of what is done by hand:\n      holdstill recover")
     return "\n".join(lines)
+
+
+def _stray_paragraph(strays: list[Stray]) -> str:
+    lines = [
+        "Strays: made by runs of holdstill, but no journal of this host knows of them.",
+        "  If no other host that shares this storage needs them, by hand, in this order:",
+    ]
+    for stray in strays:
+        lines += [f"  {printable(stray.what)}" + (f", run {stray.run}" if stray.run else "")]
+        lines += [f"      {printable(stray.by_hand)}"]
+    return "\n".join(lines)
+
+
+def _stray_record(strays: list[Stray]) -> dict[str, object]:
+    holds = [{"what": stray.what, "by_hand": stray.by_hand, "run": stray.run} for stray in strays]
+    return {"run": None, "job": None, "session": None, "state": "stray", "holds": holds}
 
 
 def _state(held: Held) -> str:
@@ -54,8 +158,13 @@ def _state(held: Held) -> str:
         return f"living, {began}: a process works on it; let it."
     if held.state is State.HANDED_OVER and lease and header:
         ends = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lease.lease_ends))
-        return f"held for its caller {began}; «holdstill post {header.job}» lets go, or the lease's end at {ends}."
+        return f"held for its caller {began}; «{_post(header)}» lets go, or the lease's end at {ends}."
     return f"abandoned, {began}: «holdstill recover» lets go; by hand, in this order:"
+
+
+def _post(header: Header) -> str:
+    session = [] if header.session == "default" else ["--session", header.session]
+    return printable(shlex.join(["holdstill", "post", header.job, *session]))
 
 
 def _record(held: Held) -> dict[str, object]:
@@ -69,7 +178,8 @@ def _record(held: Held) -> dict[str, object]:
         "lease_ends": lease.lease_ends if lease else None,
         "journal": str(held.path),
         "damage": held.story.damage,
+        "kept_open_by": held.story.kept_open,
         "holds": [
-            {"what": promise.what, "by_hand": promise.by_hand} for promise in reversed(held.story.open)
+            {"what": promise.what, "by_hand": promise.by_hand} for promise in last_first(held.story.open)
         ],
     }

@@ -34,4 +34,7 @@ def _text(made: Plan) -> str:
     lines = ["# expose", *made.expose]
     lines += [f"# Not known yet: {word}" for word in made.unknown]
     lines += ["", "# backup", *(made.backup or ["# (none: the caller of pre and post makes it)"])]
-    return "\n".join([*lines, "", "# release", *made.release])
+    lines += ["", "# release", *made.release]
+    return "\n".join(
+        [*lines, *(["", "# around"] if made.around else []), *(f"# {line}" for line in made.around)]
+    )

@@ -3,39 +3,112 @@
 from __future__ import annotations
 
 import click
+import structlog
 
+from holdstill.callers import Call
 from holdstill.cli.app import fail
+from holdstill.cli.background import start_in_background
 from holdstill.cli.common import json_option, log_options, result, session_option, site
 from holdstill.cli.output import print_json
-from holdstill.errors import ExitCode
+from holdstill.errors import ExitCode, StorageError, UsageError
+from holdstill.journal.shelf import boot_id, holds
+from holdstill.journal.verdicts import Verdict, leave_verdict
 from holdstill.places import Places
+from holdstill.run.outcome import CallerVerdict, Failure, Outcome
 from holdstill.run.recover import post
+
+log = structlog.get_logger()
 
 
 @click.command("post")
 @click.argument("job")
 @session_option
+@click.option(
+    "--outcome",
+    "said",
+    type=click.Choice([verdict.value for verdict in CallerVerdict]),
+    default=CallerVerdict.UNKNOWN.value,
+    show_default=True,
+    help="What became of the backup, for whoever hears of the end of runs. It changes no exit code.",
+)
 @click.option("--strict", is_flag=True, help="Fail if anything went wrong: 81 if something is still held.")
+@click.option("--detach", is_flag=True, help="Answer at once, and let go in the background.")
+@click.option("--in-background", is_flag=True, hidden=True)
 @log_options
 @json_option
 @click.pass_obj
 def command(
-    places: Places, job: str, session: str, strict: bool, log_to: str, verbose: bool, as_json: bool
+    places: Places,
+    job: str,
+    session: str,
+    said: str,
+    strict: bool,
+    detach: bool,
+    in_background: bool,
+    log_to: str,
+    verbose: bool,
+    as_json: bool,
 ) -> int:
     """Let go of what «holdstill pre JOB» holds. Nothing held: nothing to do, with success.
 
-    A hold that did not last to the end (a snapshot that overflowed) fails with 79: the backup read garbage.
-    What cannot be let go of does not spoil a good backup: it is logged, «held» shows it, «recover» and every
-    later run try again; --strict makes it a failure here, too.
+    A hold that did not last to the end (a snapshot that overflowed, a lease that ended) fails with 79: the backup
+    read garbage. What cannot be let go of does not spoil a good backup: it is logged, «held» shows it, «recover»
+    and every later run try again; --strict makes it a failure here, too.
+
+    With --detach, success says that a process of its own has begun to let go; «holdstill held JOB --wait» waits
+    for its end, and tells it.
     """
-    here = site(places, log_to=log_to, verbose=verbose, quiet=True)
-    outcomes = post(here, job, session)
+    if detach and (strict or as_json):
+        raise UsageError(
+            "--detach answers before it is known how letting go ends: it has no --strict and no --json."
+        )
+    if detach and _is_held(places, job, session):
+        words = (f"--session={session}", f"--outcome={said}", "--in-background", "--log=syslog")
+        start_in_background(places, f"release-{job}", "post", job, *words)
+        return 0
+    outcomes = let_go(places, Call("post", job, session, verdict=said), log_to=log_to, verbose=verbose)
+    if in_background:
+        _leave_words(places, outcomes)
     if as_json:
         print_json([result(outcome) for outcome in outcomes])
+    return verdict(outcomes, strict=strict)
+
+
+def let_go(places: Places, call: Call, *, log_to: str = "auto", verbose: bool = False) -> list[Outcome]:
+    """Do what a caller asks of us after its backup."""
+    here = site(places, log_to=log_to, verbose=verbose, quiet=True, recovers=True)
+    return post(here, call.job, call.session, CallerVerdict(call.verdict))
+
+
+def _is_held(places: Places, job: str, session: str) -> bool:
+    headers = [held.story.header for held in holds(places.state, boot_id())]
+    return any(header and (header.job, header.session) == (job, session) for header in headers)
+
+
+def _leave_words(places: Places, outcomes: list[Outcome]) -> None:
+    """Keep what nobody is there to be told."""
     for outcome in outcomes:
-        spoiled = [failure for failure in outcome.failures if failure.code == ExitCode.BACKUP_FAILED]
-        if spoiled:
-            return fail(spoiled[0].sentence, ExitCode.BACKUP_FAILED)
+        for failure in _spoiled(outcome):
+            try:
+                leave_verdict(
+                    places.state,
+                    Verdict(
+                        run=outcome.run, job=outcome.job, session=outcome.session, sentence=failure.sentence
+                    ),
+                )
+            except StorageError as error:
+                log.warning("nobody will learn of this", run=outcome.run, why=str(error))
+
+
+def _spoiled(outcome: Outcome) -> list[Failure]:
+    return [failure for failure in outcome.failures if failure.code == ExitCode.BACKUP_FAILED]
+
+
+def verdict(outcomes: list[Outcome], *, strict: bool = False) -> int:
+    """Tell the caller how letting go ended; give the exit code."""
+    for outcome in outcomes:
+        for failure in _spoiled(outcome):
+            return fail(failure.sentence, failure.code)
         if strict and not outcome.ok:
             return fail(outcome.sentence, outcome.code)
     return 0

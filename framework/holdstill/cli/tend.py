@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 
 import click
+import structlog
 
+from holdstill.cli.background import start_in_background
 from holdstill.cli.common import site
-from holdstill.host.command import ENVIRONMENT
-from holdstill.journal.shelf import Held, State, holds
+from holdstill.errors import HoldstillError
+from holdstill.host.detached import LIMIT
+from holdstill.host.service_manager import READY, notify
+from holdstill.journal.shelf import Held, State
 from holdstill.places import Places
 from holdstill.run.start import Site
 from holdstill.run.tend import Tender
+
+log = structlog.get_logger()
 
 GLANCE = 1.0
 "Seconds between two looks whether a hold has been let go of: of its journal's end there is no event."
@@ -24,22 +28,19 @@ GLANCE = 1.0
 @click.pass_obj
 def command(places: Places, run: str) -> int:
     """Look after what the run of that id holds, until it is let go of."""
-    _tend_until_released(site(places, log_to="syslog"), run)
+    here = site(places, log_to="syslog")
+    notify(READY)
+    _tend_until_released(here, run)
     return 0
 
 
-def start_tending(places: Places, run: str) -> None:
-    """Start it, so that our caller need not wait: in a session of its own, with none of our caller's descriptors."""
-    options = [f"--{name}={path}" for name, path in places._asdict().items()]
-    subprocess.Popen(
-        [sys.executable, "-m", "holdstill", *options, "tend", run],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd="/",
-        env=ENVIRONMENT,
-        start_new_session=True,
-    )
+def start_tending(site: Site, run: str) -> None:
+    """Have it done in the background. What is held does not depend on it, so a failure is only a warning."""
+    try:
+        within = site.interruption.cut(LIMIT)
+        start_in_background(site.places, f"tend-{run}", "tend", run, within=within)
+    except HoldstillError as error:
+        log.warning("nobody looks after what is held", why=str(error))
 
 
 def _tend_until_released(site: Site, run: str) -> None:
@@ -61,5 +62,5 @@ def _released_within(site: Site, run: str, seconds: float) -> bool:
 
 
 def _handed_over(site: Site, run: str) -> Held | None:
-    found = holds(site.places.state, site.boot, site.clock())
-    return next((held for held in found if held.run == run and held.state is State.HANDED_OVER), None)
+    found = (held for held in site.holds() if held.run == run and held.state is State.HANDED_OVER)
+    return next(found, None)

@@ -60,7 +60,10 @@ class Document:
             if isinstance(known, dict) and isinstance(value, yaml.MappingNode):
                 for name, entry in reader.items(value, (section,), known):
                     known[name] = reader.value(entry, (section, name))
-            elif not (isinstance(known, dict) and _is_empty(value)):
+            elif isinstance(known, list) and isinstance(value, yaml.SequenceNode):
+                for entry in value.value:
+                    known.append(reader.value(entry, (section, len(known))))
+            elif not (known is not None and _is_empty(value)):
                 self.content[section] = reader.value(value, (section,))
 
 

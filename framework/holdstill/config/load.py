@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from pathlib import Path
 
 from holdstill.config.complaints import Complaints
@@ -12,6 +10,7 @@ from holdstill.config.document import Document
 from holdstill.config.model import Config
 from holdstill.config.typed import Typist
 from holdstill.errors import ExitCode, HoldstillError, NotFoundError, PermissionRefusedError
+from holdstill.trust import written_by_others
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 "Names of jobs and guests: they become names of folders and of logical volumes."
@@ -74,13 +73,12 @@ def _trustworthy(path: Path, complaints: Complaints) -> bool:
 
 
 def _only_ours(path: Path, complaints: Complaints) -> bool:
-    """Tell whether nobody else may write it; complain if somebody may."""
-    found = path.stat()
-    if found.st_uid not in {0, os.geteuid()} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+    """Tell whether nobody else may write it, or what it is in; complain if somebody may."""
+    if found := written_by_others(path):
         complaints.add(
-            str(path),
+            str(found),
             "this is run as root, but others may write it; make it safe with "
-            f"«chown root {path}; chmod go-w {path}»",
+            f"«chown root {found}; chmod go-w {found}»",
         )
         return False
     return True

@@ -15,7 +15,7 @@ from holdstill.config.model import Config
 from holdstill.plugins.registry import Registry
 from holdstill.words import Role
 
-LISTS = (Role.QUIESCE, Role.OPEN, Role.VERIFY)
+LISTS = (Role.QUIESCE, Role.OPEN, Role.VERIFY, Role.AROUND)
 "Roles of which a guest or job has several steps."
 
 
@@ -26,7 +26,8 @@ def schema(plugins: Registry) -> dict[str, Any]:
         definitions |= _of(plugins.options_of(name), f"{name}.")[1]
     for owner, roles in (
         ("GuestConfig", (Role.SNAPSHOT, Role.OPEN, Role.QUIESCE)),
-        ("JobConfig", (Role.BACKUP, Role.VERIFY)),
+        ("JobConfig", (Role.BACKUP, Role.VERIFY, Role.AROUND)),
+        ("Config", (Role.AROUND,)),
     ):
         for role in roles:
             definitions[owner]["properties"][str(role)] = _place(role)

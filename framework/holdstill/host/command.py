@@ -13,7 +13,7 @@ from contextlib import suppress
 from holdstill.errors import UnavailableError
 from holdstill.host import Answer
 from holdstill.host.failures import CommandFailedError, CommandStuckError
-from holdstill.host.interruption import Interruption
+from holdstill.host.interruption import MOMENT, Interruption
 from holdstill.host.tools import package_of
 
 ENVIRONMENT = {
@@ -77,9 +77,10 @@ class Command:
         self, deadline: float, interruption: Interruption, watch: Callable[[str], None] | None
     ) -> Answer:
         """Wait for its end and give its answer; end it at its deadline or when a stop is asked for."""
+        deadline = interruption.cut(deadline)
         try:
             if not self._wait(deadline, interruption, watch):
-                self._end(deadline)
+                self._end(deadline, interruption.left_for_all)
                 interruption.check()
                 raise CommandFailedError(self._answer(), f"did not end within {deadline:g} s and was ended")
             return self._answer()
@@ -87,7 +88,7 @@ class Command:
             raise
         except BaseException:
             if self._process.poll() is None:  # leave no command behind that nobody waits for
-                self._end(deadline)
+                self._end(deadline, interruption.left_for_all)
             raise
         finally:
             self._close()
@@ -118,13 +119,17 @@ class Command:
             self._watched = size
             watch(fresh.decode(errors="replace"))
 
-    def _end(self, deadline: float) -> None:
-        """Ask it to end; ending it by force only where that does no more harm than waiting."""
+    def _end(self, deadline: float, left: float) -> None:
+        """Ask it to end; ending it by force only where that does no more harm than waiting.
+
+        Of the seconds that are ``left``, half at least are for what comes after, unless nothing can until it has ended.
+        """
+        grace = min(GRACE, max(left / 4, MOMENT))
         self._signal(signal.SIGTERM)
-        ended = self._ended_within(PATIENCE if self._gentle else GRACE)
+        ended = self._ended_within(min(PATIENCE, max(left, MOMENT)) if self._gentle else grace)
         if not self._gentle:  # also when it ended: its children may not have
             self._signal(signal.SIGKILL)
-            ended = self._ended_within(GRACE)
+            ended = self._ended_within(grace)
         if not ended:
             raise CommandStuckError(self.argv, self._process.pid, deadline)
 
@@ -137,7 +142,7 @@ class Command:
         return self._process.poll() is not None
 
     def _answer(self) -> Answer:
-        return Answer(self.argv, self._process.returncode, _content(self._out), _content(self._err))
+        return Answer(self.argv, self._process.returncode, content(self._out), content(self._err))
 
     def _close(self) -> None:
         os.close(self._out)
@@ -178,6 +183,7 @@ def readable(descriptors: list[int], seconds: float) -> list[int]:
     return [descriptor for descriptor, _ in poll.poll(min(seconds, LONGEST_POLL) * 1000)]
 
 
-def _content(descriptor: int) -> str:
+def content(descriptor: int) -> str:
+    """Give what was written to a memory file."""
     size = os.fstat(descriptor).st_size
     return os.pread(descriptor, size, 0).decode(errors="replace")

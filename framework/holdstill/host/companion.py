@@ -2,64 +2,194 @@
 
 from __future__ import annotations
 
+import math
 import os
-import signal
 import subprocess
-from collections.abc import Iterator, Mapping
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from holdstill.errors import UnavailableError
 from holdstill.host import Answer
-from holdstill.host.command import ENVIRONMENT, GRACE, readable
+from holdstill.host.command import ENVIRONMENT, GRACE, content, readable
 from holdstill.host.failures import CommandFailedError
+from holdstill.host.interruption import Interruption
 
-LONGEST_LINE = 4096
+LONGEST_LINE = 1 << 20
+
+
+class Piped:
+    """A :class:`~holdstill.host.Companion` at the other end of a pipe."""
+
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        argv: tuple[str, ...],
+        interruption: Interruption,
+        out: int = -1,
+        err: int = -1,
+    ) -> None:
+        self._process = process
+        self._argv = argv
+        self._interruption = interruption
+        self._out = out
+        self._err = err
+        self._heard = b""
+        self._let_go_after = 0.0
+        self.first = ""
+        "What it said when it was ready."
+        self._closing = threading.Lock()
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def tell(self, line: str) -> None:
+        """See :meth:`holdstill.host.Companion.tell`."""
+        assert self._process.stdin
+        with self._closing:
+            if self._process.stdin.closed:
+                raise self.too_early()
+            try:
+                os.write(self._process.stdin.fileno(), f"{line}\n".encode())
+            except BrokenPipeError:
+                raise self.too_early() from None
+
+    def hear(self, within: float) -> str:
+        """See :meth:`holdstill.host.Companion.hear`."""
+        ends = time.monotonic() + within
+        while b"\n" not in self._heard:
+            self._hear_more(ends, within)
+        line, _, self._heard = self._heard.partition(b"\n")
+        return line.decode(errors="replace")
+
+    def _hear_more(self, ends: float, within: float) -> None:
+        bell = self._interruption.bell
+        ready = readable([self._out, *([] if bell is None else [bell])], max(0.0, ends - time.monotonic()))
+        self._interruption.check()
+        if not ready:
+            raise self._failed(f"said nothing within {within:g} s")
+        piece = os.read(self._out, LONGEST_LINE) if self._out in ready else b""
+        if self._out in ready and not piece:
+            raise self.too_early()
+        self._heard += piece
+        if len(self._heard) > LONGEST_LINE:
+            raise self._failed("said more than could be read")
+
+    def let_go(self, after: float = 0) -> None:
+        """Close its input, which tells it to let go; ``after`` so many seconds, if we have not come to it before."""
+        assert self._process.stdin
+        with self._closing:
+            if not self._process.stdin.closed:
+                self._let_go_after = after
+                self._process.stdin.close()
+
+    def too_early(self) -> CommandFailedError:
+        """Give the error of one that has let go before it was to."""
+        if self._let_go_after:
+            return self._failed(
+                f"let go by itself after {self._let_go_after:g} s, the longest that it may hold"
+            )
+        with suppress(subprocess.TimeoutExpired):  # what closed its output is about to end
+            self._process.wait(GRACE)
+        return self._failed("ended before it was asked to")
+
+    def held(self) -> None:
+        """Raise CommandFailedError unless it holds still."""
+        if self._let_go_after or not self.runs:
+            raise self.too_early()
+
+    def _failed(self, why: str) -> CommandFailedError:
+        said = content(self._err) if self._err >= 0 else ""
+        return CommandFailedError(Answer(self._argv, self._process.poll() or 0, err=said), why)
+
+
+def stay_beside(argv: tuple[str, ...], *, env: Mapping[str, str]) -> Piped:
+    """Start ``argv`` with a pipe as its standard input, and leave it alone."""
+    return Piped(_start(argv, env, subprocess.DEVNULL, subprocess.DEVNULL), argv, Interruption())
 
 
 @contextmanager
-def companion(argv: tuple[str, ...], *, limit: float, env: Mapping[str, str]) -> Iterator[str]:
-    """Start ``argv`` with a pipe as its standard input, and give the first line that it prints.
+def companion(
+    argv: tuple[str, ...],
+    *,
+    limit: float,
+    at_most: float = math.inf,
+    told: Sequence[str] = (),
+    env: Mapping[str, str],
+    interruption: Interruption,
+) -> Iterator[Piped]:
+    """Start ``argv`` with a pipe as its standard input, and wait for the first line that it prints."""
+    said = os.memfd_create("stderr", os.MFD_CLOEXEC)
+    hears, says = os.pipe()
+    try:
+        try:
+            process = _start(argv, env, says, said, keep=(hears,))
+        finally:
+            os.close(says)
+        beside_us = Piped(process, argv, interruption, hears, said)
+        try:
+            for line in told:
+                beside_us.tell(line)
+            beside_us.first = beside_us.hear(limit)
+            with _no_longer_than(at_most, beside_us):
+                yield beside_us
+                beside_us.held()
+        finally:
+            _end(process, beside_us)
+    finally:
+        os.close(hears)
+        os.close(said)
 
-    The pipe closes when we end, whatever ends us. Its own session keeps what ends us from ending it, too.
+
+@contextmanager
+def _no_longer_than(seconds: float, beside_us: Piped) -> Iterator[None]:
+    """Have it let go after so many seconds, whatever we are at then: in a thread of its own."""
+    if math.isinf(seconds):
+        yield
+        return
+    timer = threading.Timer(seconds, beside_us.let_go, [seconds])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _start(
+    argv: tuple[str, ...], env: Mapping[str, str], out: int, err: int, keep: tuple[int, ...] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a program whose input closes when we end. Its own session keeps what ends us from ending it, too.
+
+    It inherits the end of its output at which we listen: if we die before it says that it is ready, saying so must
+    not end it (SIGPIPE) before it has let go.
     """
     try:
-        process = subprocess.Popen(
+        return subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
             env={**ENVIRONMENT, **env},
             cwd="/",
             start_new_session=True,
+            pass_fds=keep,
         )
     except OSError as error:
         raise UnavailableError(f"«{argv[0]}» cannot be started: {error.strerror}.") from None
-    try:
-        yield _first_line(process, argv, limit)
-        if process.poll() is not None:
-            raise CommandFailedError(Answer(argv, process.returncode), "ended before it was asked to")
-    finally:
-        _end(process)
 
 
-def _first_line(process: subprocess.Popen[bytes], argv: tuple[str, ...], limit: float) -> str:
-    assert process.stdout
-    ready = readable([process.stdout.fileno()], limit)
-    line = os.read(process.stdout.fileno(), LONGEST_LINE) if ready else b""
-    if not line.endswith(b"\n"):
-        raise CommandFailedError(Answer(argv, process.poll() or 0), f"was not ready within {limit:g} s")
-    return line.decode(errors="replace").strip()
+def _end(process: subprocess.Popen[bytes], beside_us: Piped) -> None:
+    """Tell it to let go; a program that does not end by that is killed.
 
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """Close its input, which tells it to let go; a program that does not end by that is killed."""
-    assert process.stdin
-    assert process.stdout
-    process.stdin.close()
+    By itself: a command that it has just started may be one that must not be killed.
+    """
+    beside_us.let_go()
     with suppress(subprocess.TimeoutExpired):
         process.wait(GRACE)
     if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
+        process.kill()
         process.wait()
-    process.stdout.close()

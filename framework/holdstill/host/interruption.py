@@ -6,24 +6,36 @@ it. So the handler only takes a note, and the host layer looks at the note where
 
 from __future__ import annotations
 
+import math
 import os
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-from holdstill.errors import RunInterrupted
+from holdstill.errors import HoldstillError, RunInterrupted
 
 STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+MOMENT = 1.0
+"Seconds that a command which lets go gets also when there is no time left: it must have been tried."
 
 
 class Interruption:
-    """The note that a stop was asked for."""
+    """The note that a stop was asked for, or that the time is over."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
         self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._signal = 0
+        self._late: HoldstillError | None = None
+        self._late_at = self._all_ends = math.inf
         self._shields = 0
+
+    def __del__(self) -> None:
+        """Close the bell: it is no object that would close itself."""
+        os.close(self._bell)
 
     def listen(self) -> None:
         """Take notes of signals from now on, also of those that our caller left ignored or blocked."""
@@ -46,9 +58,49 @@ class Interruption:
         return None if self._shields else self._bell
 
     def check(self) -> None:
-        """Raise :class:`~holdstill.errors.RunInterrupted` if a stop was asked for."""
+        """Raise :class:`~holdstill.errors.RunInterrupted` if a stop was asked for, or what says that it is too late."""
         if self.pending:
             raise RunInterrupted(self._signal)
+        if self._late and not self._shields and self._clock() >= self._late_at:
+            raise self._late
+
+    @contextmanager
+    def within(self, seconds: float, late: HoldstillError, *, letting_go: float = math.inf) -> Iterator[None]:
+        """End, in order, what is being done inside when the time is over: ``late`` is raised at its next command.
+
+        What lets go is not hurried, unless that has ``letting_go`` seconds, counted from now, too.
+        """
+        now = self._clock()
+        self._late, self._late_at, self._all_ends = late, now + seconds, now + letting_go
+        timer = threading.Timer(seconds, os.eventfd_write, [self._bell, 1])
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+            self._late, self._late_at, self._all_ends = None, math.inf, math.inf
+            self._still_the_bell()
+
+    @property
+    def left(self) -> float:
+        """Seconds for what is being done; endless as a rule."""
+        return self.left_for_all if self._shields else max(0.0, self._late_at - self._clock())
+
+    @property
+    def left_for_all(self) -> float:
+        """Seconds for what is being done and for letting go of it, if that is limited."""
+        return max(0.0, self._all_ends - self._clock())
+
+    def cut(self, seconds: float) -> float:
+        """Cut a deadline to what is left, in tenths."""
+        return seconds if self.left > seconds else max(math.ceil(self.left * 10) / 10, MOMENT)
+
+    def _still_the_bell(self) -> None:
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._bell)
+        if self._signal:  # looked at last: a signal may come at any moment
+            os.eventfd_write(self._bell, 1)
 
     @contextmanager
     def shield(self) -> Iterator[None]:

@@ -23,9 +23,13 @@ def commands_of(run: str, session: int) -> list[int]:
 
 
 def _is_of(pid: int, run: str) -> bool:
-    """Whether a process bears the run's mark. In the middle of execve(2) it has no environment yet, and may be one."""
-    environment = _environment(pid)
-    return f"{MARK}={run}".encode() in environment or (environment == [b""] and not _has_ended(pid))
+    """Whether a process bears the run's mark. In the middle of execve(2) it has none yet, and may be to bear it."""
+    return f"{MARK}={run}".encode() in _words(pid, "environ") or _is_in_execve(pid)
+
+
+def _is_in_execve(pid: int) -> bool:
+    """Whether a process has neither arguments nor an environment, and has not ended."""
+    return _words(pid, "environ") == _words(pid, "cmdline") == [b""] and not _has_ended(pid)
 
 
 def _has_ended(pid: int) -> bool:
@@ -36,9 +40,9 @@ def _has_ended(pid: int) -> bool:
         return True
 
 
-def _environment(pid: int) -> list[bytes]:
+def _words(pid: int, file: str) -> list[bytes]:
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/{file}").read_bytes().split(b"\0")
     except OSError:  # it has just ended, or is not ours to look at
         return []
 

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from holdstill.errors import NotPlannableError
-from holdstill.host import Answer, Host, Node
+from holdstill.host import Answer, Companion, Holder, Host, Node
+
+
+class Nobody:
+    """A companion that is not there."""
+
+    first = ""
+
+    def tell(self, line: str) -> None:
+        """Pass over it."""
+
+    def hear(self, within: float) -> str:
+        """It says nothing."""
+        del within
+        return ""
 
 
 class PlanningHost:
@@ -53,11 +67,26 @@ class PlanningHost:
         return Answer(argv, 0, out=planned)
 
     @contextmanager
-    def companion(self, *argv: str, limit: float = 30) -> Iterator[str]:
+    def companion(self, *argv: str, **how: object) -> Iterator[Companion]:
         """See :meth:`holdstill.host.Host.companion`."""
-        del limit
+        del how
         self.note(f"beside it: {shlex.join(argv)}")
-        yield ""
+        yield Nobody()
+
+    def beside(self, *argv: str) -> Companion:
+        """See :meth:`holdstill.host.Host.beside`: nothing is done that it would have to watch over."""
+        del argv
+        return Nobody()
+
+    def shielded(self) -> AbstractContextManager[None]:
+        """See :meth:`holdstill.host.Host.shielded`."""
+        return nullcontext()
+
+    @contextmanager
+    def alone_with(self, *disks: str, within: float = 60) -> Iterator[None]:
+        """See :meth:`holdstill.host.Host.alone_with`: nothing is done that could disturb others."""
+        del disks, within
+        yield
 
     def imagine(self, path: str, *, shows: str = "") -> None:
         """Remember that ``path`` will exist only when the plan is carried out, and what it will show then."""
@@ -92,8 +121,14 @@ class PlanningHost:
         """See :meth:`holdstill.host.Host.still_running`."""
         return self._host.still_running(run, session)
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, *, until: Sequence[int] = ()) -> float:
         """Nothing that would have to be waited for happens."""
+        del until
+        return seconds
+
+    def holders(self, places: Sequence[str]) -> tuple[Holder, ...]:
+        """See :meth:`holdstill.host.Host.holders`."""
+        return self._host.holders(places)
 
     @contextmanager
     def beneath(self, root: str, path: str) -> Iterator[str]:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shlex
 import shutil
 import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import structlog
 
 from holdstill.errors import StorageError
-from holdstill.host import Answer, Node, NodeKind
+from holdstill.host import Answer, Companion, Holder, Node, NodeKind
+from holdstill.host.alone import alone_with
 from holdstill.host.beneath import open_beneath, read_beneath
 from holdstill.host.command import ENVIRONMENT, run_command
-from holdstill.host.companion import companion
+from holdstill.host.companion import Piped, companion, stay_beside
+from holdstill.host.ends import wait_for_an_end
 from holdstill.host.failures import CommandFailedError
+from holdstill.host.holders import holders
 from holdstill.host.interruption import Interruption
 from holdstill.host.orphans import MARK, commands_of
+from holdstill.places import Places
 
 log = structlog.get_logger()
+
+LOCKS = Places().locks
 
 
 class _Kept(threading.local):
@@ -34,10 +41,13 @@ class _Kept(threading.local):
 class RealHost:
     """Runs commands for real, and stops between two of them when a signal asks for it."""
 
-    def __init__(self, interruption: Interruption | None = None) -> None:
+    def __init__(self, interruption: Interruption | None = None, locks: Path = LOCKS) -> None:
         self.interruption = interruption or Interruption()
+        self._locks = locks
         self._kept = _Kept()
         self._mark: dict[str, str] = {}
+        self._beside: dict[tuple[str, ...], Piped] = {}
+        self._one_at_a_time = threading.Lock()
 
     def ask(
         self,
@@ -74,12 +84,54 @@ class RealHost:
         return answer
 
     @contextmanager
-    def companion(self, *argv: str, limit: float = 30) -> Iterator[str]:
+    def companion(
+        self,
+        *argv: str,
+        limit: float = 30,
+        at_most: float = math.inf,
+        told: Sequence[str] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> Iterator[Companion]:
         """See :meth:`holdstill.host.Host.companion`."""
         self.interruption.check()
         log.debug("companion", command=shlex.join(argv))
-        with companion(argv, limit=limit, env=self._mark) as line:
-            yield line
+        with companion(
+            argv,
+            limit=limit,
+            at_most=at_most,
+            told=told,
+            env={**self._mark, **(env or {})},
+            interruption=self.interruption,
+        ) as beside_us:
+            yield beside_us
+
+    def beside(self, *argv: str) -> Companion:
+        """See :meth:`holdstill.host.Host.beside`."""
+        with self._one_at_a_time:
+            there = self._beside.get(argv)
+            if there is None or not there.runs:
+                log.debug("beside us from now on", command=shlex.join(argv))
+                there = self._beside[argv] = stay_beside(argv, env=self._mark)
+            return there
+
+    def shielded(self) -> AbstractContextManager[None]:
+        """See :meth:`holdstill.host.Host.shielded`."""
+        return self.interruption.shield()
+
+    @contextmanager
+    def alone_with(self, *disks: str, within: float = 60) -> Iterator[None]:
+        """See :meth:`holdstill.host.Host.alone_with`."""
+        within = self.interruption.cut(within)
+        with alone_with(self._locks, map(self._identity, disks), within, self._pause_unless_stopped):
+            yield
+
+    def _identity(self, disk: str) -> str:
+        node = self.look(disk)
+        return node.number if node and node.number else os.path.realpath(disk)
+
+    def _pause_unless_stopped(self, seconds: float) -> None:
+        self.interruption.check()
+        self.pause(seconds)
 
     def look(self, path: str) -> Node | None:
         """See :meth:`holdstill.host.Host.look`."""
@@ -113,9 +165,13 @@ class RealHost:
         """See :meth:`holdstill.host.Host.still_running`."""
         return commands_of(run, session)
 
-    def pause(self, seconds: float) -> None:
+    def pause(self, seconds: float, *, until: Sequence[int] = ()) -> float:
         """See :meth:`holdstill.host.Host.pause`."""
-        threading.Event().wait(seconds)
+        return wait_for_an_end(until, seconds)
+
+    def holders(self, places: Sequence[str]) -> tuple[Holder, ...]:
+        """See :meth:`holdstill.host.Host.holders`."""
+        return holders(places)
 
     @contextmanager
     def beneath(self, root: str, path: str) -> Iterator[str]:

@@ -6,11 +6,13 @@ import os
 import threading
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from holdstill.errors import StorageError
-from holdstill.facts import Fact
 from holdstill.journal.lock import acquire
-from holdstill.journal.records import HandedOver, Header, Promise, Record, Undone, decode, encode
+from holdstill.journal.records import HandedOver, Header, KeptOpen, Promise, Record, Undone, decode, encode
 from holdstill.journal.story import Story, tell
 from holdstill.words import Promised
 
@@ -82,25 +84,23 @@ class Journal:
         """What is left of a hold when its ``post`` dies, or fails, is abandoned at once, not when its lease ends."""
         if self.story.handed_over:
             with suppress(StorageError):
-                self._append(HandedOver(lease_ends=0))
+                self._append(msgspec.structs.replace(self.story.handed_over, lease_ends=0))
 
     @property
     def open_promises(self) -> tuple[Promise, ...]:
         """What is still to be undone, in the order in which it was promised."""
         return tuple(self._open.values())
 
-    def promise(self, *, plugin: str, guest: str, what: str, by_hand: str, facts: dict[str, Fact]) -> Promise:
-        """Put a promise on the disk. Raises StorageError if that failed; then nothing is promised.
+    def promise(self, made: Promise) -> Promise:
+        """Put a promise on the disk, and give it its number. Raises StorageError if that failed; then none is made.
 
         Raises TypeError for facts that could not be read back: they would be lost with the process.
         """
         with self._writing:
-            record = Promise(
-                number=self._last + 1, plugin=plugin, guest=guest, what=what, by_hand=by_hand, facts=facts
-            )
+            record = msgspec.structs.replace(made, number=self._last + 1)
             if decode(encode(record)) is None:
                 raise TypeError(
-                    f"facts of a promise are texts, whole numbers and lists of texts, not {facts!r}"
+                    f"facts of a promise are texts, whole numbers and lists of texts, not {made.facts!r}"
                 )
             self._append_durably(record)
             self._last = record.number
@@ -115,10 +115,20 @@ class Journal:
             with suppress(StorageError):
                 self._append(Undone(number=promise.number))
 
-    def hand_over(self, lease_ends: float) -> None:
-        """Leave what is held to ``post``, until ``lease_ends`` (seconds since the epoch)."""
+    def kept_open(self, by: list[str]) -> None:
+        """Note who keeps things open, for whoever asks what a release waits for. It may go unwritten."""
+        with self._writing, suppress(StorageError):
+            self._append(KeptOpen(by=by))
+
+    def hand_over(self, lease_ends: float, lease_ends_boottime: float = 0, **so_far: Any) -> None:
+        """Leave what is held to ``post``, with the times so far.
+
+        It is until ``lease_ends`` (seconds since the epoch; and of CLOCK_BOOTTIME).
+        """
         with self._writing:
-            self._append_durably(HandedOver(lease_ends=lease_ends))
+            self._append_durably(
+                HandedOver(lease_ends=lease_ends, lease_ends_boottime=lease_ends_boottime, **so_far)
+            )
         self.leave()
 
     def leave(self) -> None:
@@ -157,7 +167,7 @@ class Journal:
         try:
             written = os.write(self._descriptor, line)
             if written != len(line):
-                raise OSError(28, os.strerror(28))  # noqa: TRY301: a short write is a full disk
+                raise OSError(28, os.strerror(28))  # a short write is a full disk
         except OSError as error:
             self._cut_torn_tail()
             raise StorageError(f"The journal {self.path} cannot be written: {error.strerror}.") from None

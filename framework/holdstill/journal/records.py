@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import msgspec
 
 from holdstill.facts import Fact
+from holdstill.words import Quieted
 
 VERSION = 1
 
@@ -28,18 +30,23 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, tag="run", tag_field="re
     "The run's session (setsid(2)): commands of its that outlive it are in it, daemons are not."
     release_within: float
     "How long letting go is tried, in seconds."
+    around: dict[str, Any] = {}
+    "The options of the plugins that take part in the job's phases: whoever releases reads no configuration."
 
 
 class Promise(msgspec.Struct, frozen=True, kw_only=True, tag="promise", tag_field="record"):
     """How one change is undone."""
 
     number: int
+    "Given by the journal: 0 in what is handed to it."
     plugin: str
     guest: str = ""
     what: str
     by_hand: str
     "A line for root's shell."
     facts: dict[str, Fact]
+    afterwards: bool = False
+    "Kept when all others are kept, or have finally failed."
 
 
 class Undone(msgspec.Struct, frozen=True, kw_only=True, tag="undone", tag_field="record"):
@@ -55,9 +62,23 @@ class HandedOver(msgspec.Struct, frozen=True, kw_only=True, tag="handed-over", t
     """
 
     lease_ends: float
+    "0: it has ended."
+    lease_ends_boottime: float = 0
+    "The same moment by CLOCK_BOOTTIME, which nobody sets; it counts as long as the machine does not boot."
+    seconds: dict[str, float] = {}
+    "How long each phase took until then."
+    quiet_seconds: dict[str, float] = {}
+    frozen_seconds: dict[str, float] = {}
+    applications: list[Quieted] = []
 
 
-Record: TypeAlias = Header | Promise | Undone | HandedOver
+class KeptOpen(msgspec.Struct, frozen=True, kw_only=True, tag="kept-open", tag_field="record"):
+    """Who kept things open when they were to be let go of. The last one counts; not fsynced."""
+
+    by: list[str]
+
+
+Record: TypeAlias = Header | Promise | Undone | HandedOver | KeptOpen
 
 _decoder = msgspec.json.Decoder(Record)
 
@@ -74,3 +95,8 @@ def decode(line: bytes) -> Record | None:
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return None
     return record
+
+
+def last_first(promises: Iterable[Promise]) -> list[Promise]:
+    """Give promises in the order in which they are kept."""
+    return sorted(promises, key=lambda promise: (promise.afterwards, -promise.number))

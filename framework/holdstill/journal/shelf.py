@@ -7,11 +7,13 @@ import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from holdstill.errors import PermissionRefusedError
 from holdstill.journal.lock import taken
+from holdstill.journal.records import HandedOver
 from holdstill.journal.story import Story, tell
 
 
@@ -40,8 +42,22 @@ def journals_in(state: Path) -> Path:
     return state / "journals"
 
 
-def holds(state: Path, boot: str, now: float | None = None) -> Iterator[Held]:
-    """Give every hold of this host, oldest first, changing and locking nothing."""
+class Now(NamedTuple):
+    """A moment, by both clocks."""
+
+    clock: float
+    "Seconds since the epoch, as somebody has set it."
+    boottime: float
+    "Seconds since the boot, suspended ones included."
+
+
+def now() -> Now:
+    """Give this moment."""
+    return Now(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME))
+
+
+def holds(state: Path, boot: str, at: Now | None = None) -> Iterator[Held]:
+    """Give every hold of this host, as it is at that moment, oldest first, changing and locking nothing."""
     folder = journals_in(state)
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".jsonl")
@@ -50,11 +66,11 @@ def holds(state: Path, boot: str, now: float | None = None) -> Iterator[Held]:
     except PermissionError:
         raise PermissionRefusedError(f"{folder} can be read by root only; try «sudo holdstill …».") from None
     for path in paths:
-        if held := _held(path, boot, time.time() if now is None else now):
+        if held := _held(path, boot, at or now()):
             yield held
 
 
-def _held(path: Path, boot: str, now: float) -> Held | None:
+def _held(path: Path, boot: str, at: Now) -> Held | None:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -67,18 +83,28 @@ def _held(path: Path, boot: str, now: float) -> Held | None:
         story = tell(os.pread(descriptor, found.st_size, 0))
     finally:
         os.close(descriptor)
-    return Held(path=path, run=path.stem, state=_state(story, boot, now, lives=lives), story=story)
+    return Held(path=path, run=path.stem, state=_state(story, boot, at, lives=lives), story=story)
 
 
-def _state(story: Story, boot: str, now: float, *, lives: bool) -> State:
+def _state(story: Story, boot: str, at: Now, *, lives: bool) -> State:
     if lives:
         return State.LIVING
     lease = story.handed_over
-    if lease and story.header and story.header.boot == boot and now < lease.lease_ends:
+    if lease and story.header and story.header.boot == boot and _runs(lease, at):
         return State.HANDED_OVER
     return State.ABANDONED
 
 
+def _runs(lease: HandedOver, at: Now) -> bool:
+    """Whether a lease of this boot has not ended: by the clock that nobody sets, unless an older holdstill wrote it."""
+    if lease.lease_ends and lease.lease_ends_boottime:
+        return at.boottime < lease.lease_ends_boottime
+    return at.clock < lease.lease_ends
+
+
+BOOT = "/proc/sys/kernel/random/boot_id"
+
+
 def boot_id() -> str:
     """The kernel's id of this boot (random(4))."""
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return Path(BOOT).read_text().strip()

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from holdstill.journal.records import VERSION, HandedOver, Header, Promise, Undone, decode
+from holdstill.journal.records import VERSION, HandedOver, Header, KeptOpen, Promise, Undone, decode
+
+BEGINNING = b'{"record":"run"'
+"How every journal begins."
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
@@ -16,6 +19,8 @@ class Story(msgspec.Struct, frozen=True, kw_only=True):
     promises: tuple[Promise, ...] = ()
     undone: frozenset[int] = frozenset()
     handed_over: HandedOver | None = None
+    kept_open: tuple[str, ...] = ()
+    "Who kept things open when somebody last tried to let go of them."
     whole: int = 0
     "How many bytes, from the beginning, are whole lines; what follows was torn by a crash."
     damage: str = ""
@@ -48,9 +53,19 @@ def tell(content: bytes) -> Story:
         promises=tuple(record for record in records if isinstance(record, Promise)),
         undone=frozenset(record.number for record in records if isinstance(record, Undone)),
         handed_over=next((record for record in reversed(records) if isinstance(record, HandedOver)), None),
+        kept_open=next(
+            (tuple(record.by) for record in reversed(records) if isinstance(record, KeptOpen)), ()
+        ),
         whole=sum(len(line) + 1 for line in lines[: len(records)]),
-        damage=_damage(records, header) if records or not lines else "nothing in it can be read",
+        damage=_damage(records, header) if records else _nothing_read(content),
     )
+
+
+def _nothing_read(content: bytes) -> str:
+    """Tell a first line that was torn, before anything was promised, from a journal that something overwrote."""
+    written = content.rstrip(b"\0")
+    torn = b"\n" not in written and (written.startswith(BEGINNING) or BEGINNING.startswith(written))
+    return "" if torn else "nothing in it can be read"
 
 
 def _damage(records: Sequence[object], header: Header | None) -> str:
@@ -59,4 +74,4 @@ def _damage(records: Sequence[object], header: Header | None) -> str:
     bad = [number for number, record in enumerate(records, start=1) if record is None]
     if bad:
         return f"line {bad[0]} of {len(records)} cannot be read"
-    return "its first line does not say which run it is" if records and header is None else ""
+    return "" if header else "its first line does not say which run it is"

@@ -7,8 +7,6 @@ without a word. Here a broken plugin is remembered with its reason, and never st
 from __future__ import annotations
 
 import importlib.util
-import os
-import stat
 import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint, entry_points
@@ -17,6 +15,8 @@ from types import ModuleType
 from typing import Any
 
 import msgspec
+
+from holdstill.trust import written_by_others
 
 GROUP = "holdstill"
 
@@ -32,10 +32,13 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     "Why it cannot be used."
 
 
-def find(drop_ins: Path) -> Iterator[Found]:
-    """Load every plugin of this host, holdstill's own first; of two with one name, the first counts."""
+def find(drop_ins: Path, only: str = "") -> Iterator[Found]:
+    """Load every plugin of this host, holdstill's own first; of two with one name, the first counts.
+
+    With ``only`` a name, load no others.
+    """
     taken: dict[str, str] = {}
-    for found in (*_installed(), *_dropped_in(drop_ins)):
+    for found in (*_installed(only), *_dropped_in(drop_ins, only)):
         if found.name in taken:
             yield Found(
                 name=found.name,
@@ -47,12 +50,13 @@ def find(drop_ins: Path) -> Iterator[Found]:
             yield found
 
 
-def _installed() -> Iterator[Found]:
-    for point in sorted(entry_points(group=GROUP), key=_ours_first):
+def _installed(only: str) -> Iterator[Found]:
+    points = entry_points(group=GROUP, name=only) if only else entry_points(group=GROUP)
+    for point in sorted(points, key=_ours_first):
         origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
         try:
             yield Found(name=point.name, origin=origin, plugin=point.load())
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
             yield Found(name=point.name, origin=origin, broken=_reason(error))
 
 
@@ -61,24 +65,26 @@ def _ours_first(point: EntryPoint) -> tuple[bool, str, str]:
     return distribution != "holdstill", distribution, point.name
 
 
-def _dropped_in(folder: Path) -> Iterator[Found]:
+def _dropped_in(folder: Path, only: str) -> Iterator[Found]:
     try:
         paths = sorted(folder.glob("*.py"))
     except OSError:
         return
     for path in paths:
         name = path.stem.replace("_", "-")
+        if only and name != only:
+            continue
         try:
             yield Found(name=name, origin=str(path), plugin=_load_file(path))
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
             yield Found(name=name, origin=str(path), broken=_reason(error))
 
 
 def _load_file(path: Path) -> ModuleType:
-    for place in (path, path.parent):
-        found = place.stat()
-        if found.st_uid not in {0, os.geteuid()} or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(f"it would run as root, but others may write {place}; «chmod go-w {place}»")
+    compiled = Path(importlib.util.cache_from_source(str(path)))  # would be run in its place
+    for place in (path, path.parent, compiled):
+        if found := written_by_others(place):
+            raise PermissionError(f"it would run as root, but others may write {found}; «chmod go-w {found}»")
     name = f"holdstill_site_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec

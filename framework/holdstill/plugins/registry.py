@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 import pluggy
@@ -12,12 +14,17 @@ import pluggy
 from holdstill import hookspecs
 from holdstill.errors import HoldstillError, PluginBugError, UnavailableError
 from holdstill.plugins.load import Found, find
+from holdstill.plugins.overseer import Bounded, Overseer
 from holdstill.text import nearest
 from holdstill.words import NoOptions, Role
 
 if TYPE_CHECKING:
     from pluggy._hooks import HookImpl
 
+T = TypeVar("T")
+
+CORE = "holdstill"
+"What the framework's own part is called."
 HOOK_OF = {
     Role.QUIESCE: "holdstill_quiesce",
     Role.SNAPSHOT: "holdstill_snapshot",
@@ -34,6 +41,7 @@ class Registry:
         self._manager = pluggy.PluginManager("holdstill")
         self._manager.add_hookspecs(hookspecs)
         self.found: list[Found] = []
+        self.overseer = Overseer()
         for plugin in found:
             self.add(plugin)
 
@@ -77,12 +85,26 @@ class Registry:
         return ""
 
     def names(self, role: Role) -> list[str]:
-        """Names of the plugins that can be a step of that role."""
-        return [found.name for found in self.found if self.implements(found.name, HOOK_OF[role])]
+        """Names of the plugins that can be a step of that role; the framework's own part is none."""
+        names = [found.name for found in self.found if found.name != CORE]
+        if role is Role.AROUND:
+            return [name for name in names if self._takes_part(name)]
+        return [name for name in names if self.implements(name, HOOK_OF[role])]
+
+    def _takes_part(self, name: str) -> bool:
+        """Whether a plugin has a part in any phase, or wraps one, and is not named for a step of its own already."""
+        if any(self.implements(name, hook) for hook in HOOK_OF.values()):
+            return False
+        impls = (impl for hook in hookspecs.PHASE_HOOKS for impl in self._caller(hook).get_hookimpls())
+        return any(impl.plugin_name == name for impl in impls)
 
     def implements(self, name: str, hook: str) -> bool:
         """Tell whether the plugin of that name implements a hook itself (wrapping it does not count)."""
         return any(_own(impl, name) for impl in self._caller(hook).get_hookimpls())
+
+    def having(self, hook: str) -> list[str]:
+        """Names of the plugins that implement a hook."""
+        return [found.name for found in self.found if self.implements(found.name, hook)]
 
     def options_of(self, name: str) -> type[msgspec.Struct]:
         """Give the type of a plugin's options."""
@@ -116,25 +138,56 @@ class Registry:
             raise UnavailableError(f"{self.absent(name, hook)}.")
         others = [impl.plugin for impl in self._caller(hook).get_hookimpls() if not _meant(impl, name)]
         caller = self._manager.subset_hook_caller(hook, others)
-        return _guarded(f"the plugin {name!r}", hook, caller, arguments)
+        with self.overseer.watching(_plugin(name), hook):
+            return _guarded(_plugin(name), hook, caller, arguments)
+
+    def context(
+        self, name: str, hook: str, manager: AbstractContextManager[T], *, longer: float = 0
+    ) -> Bounded[T]:
+        """Give a context that a plugin's hook has answered with, as one that must be entered and left in time.
+
+        That is the hook's, and ``longer`` by so many seconds.
+        """
+        return Bounded(manager, partial(self.overseer.watching, _plugin(name), hook, longer=longer))
+
+    def asked(self, name: str, hook: str, kind: Any, **arguments: Any) -> Any:
+        """Call one plugin's hook, and take nothing for its answer that is not of that type.
+
+        Raises what :meth:`call` raises, and PluginBugError for any other answer.
+        """
+        answer = self.call(name, hook, **arguments)
+        try:
+            return msgspec.convert(answer, kind)
+        except msgspec.ValidationError as error:
+            raise PluginBugError(f"The plugin {name!r} answered {hook} with nonsense: {error}.") from None
 
     def phase(self, hook: str, **arguments: Any) -> None:
         """Call a phase hook of every plugin."""
-        _guarded("a plugin", hook, self._caller(hook), arguments)
+        with self.overseer.watching("a plugin", hook):
+            _guarded("a plugin", hook, self._caller(hook), arguments)
 
     def tell(self, hook: str, **arguments: Any) -> list[HoldstillError]:
         """Call a hook of every plugin that has it, each by itself: one that raises silences none of the others."""
         failed = []
-        for name in [found.name for found in self.found if self.implements(found.name, hook)]:
+        for name in self._in_order(hook):
             try:
                 self.call(name, hook, **arguments)
             except HoldstillError as error:
                 failed.append(error)
         return failed
 
+    def _in_order(self, hook: str) -> list[str]:
+        """Names of the plugins that have a hook, as they were loaded, those that want it so first."""
+        first = {impl.plugin_name for impl in self._caller(hook).get_hookimpls() if impl.tryfirst}
+        return sorted(self.having(hook), key=lambda name: name not in first)
+
     def _caller(self, hook: str) -> pluggy.HookCaller:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         return caller
+
+
+def _plugin(name: str) -> str:
+    return f"the plugin {name!r}"
 
 
 def _own(impl: HookImpl, name: str) -> bool:

@@ -7,9 +7,12 @@ from collections.abc import Mapping
 import structlog
 
 from holdstill.errors import BackupError, HoldstillError, PluginBugError
+from holdstill.run.deadline import deadline
 from holdstill.run.run import Run
 
 log = structlog.get_logger()
+
+MAKE = "holdstill_make_backup"
 
 
 def backup(run: Run) -> None:
@@ -19,13 +22,8 @@ def backup(run: Run) -> None:
         return
     run.host.started_for("")  # a backup that outlives us is found by what it keeps open, not waited for
     try:
-        made = run.call(
-            step,
-            "holdstill_make_backup",
-            guests=run.exposed,
-            hold=run.hold(step.plugin),
-            progress=run.progress,
-        )
+        with deadline(run, MAKE, run.job.backup_within, BackupError):
+            made = run.call(step, MAKE, guests=run.exposed, hold=run.hold(step.plugin), progress=run.progress)
     except (PluginBugError, BackupError):
         raise
     except HoldstillError as error:

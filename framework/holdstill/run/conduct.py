@@ -7,15 +7,16 @@ from contextlib import ExitStack, contextmanager
 
 import structlog
 
-from holdstill.errors import ConfigError
+from holdstill.errors import ConfigError, RunInterrupted
 from holdstill.journal.journal import Journal
 from holdstill.run.job import Job
 from holdstill.run.lock import job_lock
-from holdstill.run.outcome import Outcome
-from holdstill.run.phases import attempt, end, phase, release
-from holdstill.run.recover import clear_the_way
+from holdstill.run.outcome import Failure, Outcome
+from holdstill.run.phases import attempt, end, phase, release, tell
+from holdstill.run.recover import BlockedError, clear_the_way
 from holdstill.run.run import Run
 from holdstill.run.start import Site, begin, resolve
+from holdstill.run.unwritten import unwritten
 from holdstill.words import RunInfo
 
 
@@ -47,15 +48,36 @@ def pre(site: Site, info: RunInfo) -> Run:
 
 @contextmanager
 def _started(site: Site, info: RunInfo, job: Job) -> Iterator[Run]:
-    """Have the job to ourselves, with dead runs' holds out of the way."""
+    """Have the job to ourselves, with dead runs' holds out of the way. Everyone is told if that cannot be."""
     with ExitStack() as stack:
-        stack.enter_context(job_lock(site.places.state, info.job))
         stack.enter_context(structlog.contextvars.bound_contextvars(job=info.job, run=info.id))
-        clear_the_way(site, info)
-        yield begin(site, info, job)
+        try:
+            stack.enter_context(job_lock(site.places.locks, info.job))
+            clear_the_way(site, info, job.if_held)
+            run = begin(site, info, job)
+        except (Exception, RunInterrupted) as error:
+            _refuse(site, info, job, error)
+            raise
+        yield run
+
+
+def _refuse(site: Site, info: RunInfo, job: Job, error: BaseException) -> None:
+    """Tell of a run that could not even begin."""
+    run = unwritten(site, info, job, site.host)
+    run.outcome.failures.append(Failure.of("prepare", error))
+    run.outcome.still_held = error.still_held if isinstance(error, BlockedError) else []
+    tell(run)
 
 
 def _hand_over(site: Site, run: Run) -> None:
     site.interruption.check()
     assert isinstance(run.journal, Journal)
-    run.journal.hand_over(site.clock() + run.job.lease)
+    outcome, at = run.outcome, site.now()
+    run.journal.hand_over(
+        at.clock + run.job.lease,
+        at.boottime + run.job.lease,
+        seconds=outcome.seconds,
+        quiet_seconds=outcome.quiet_seconds,
+        frozen_seconds=outcome.frozen_seconds,
+        applications=outcome.applications,
+    )

@@ -35,11 +35,12 @@ def complaints_about(host: Host, guest: Guest) -> list[Complaint]:
             found.append(
                 Complaint(f"{path} of guest {guest.name} is a {node.kind}, not a disk.", ExitCode.NO_INPUT)
             )
-        elif where := mounted_read_write(host, path, node.kind):
+        elif not guest.mounted_here and (where := mounted_read_write(host, path, node.kind)):
             found.append(
                 Complaint(
                     f"{path} of guest {guest.name} is mounted read-write on this host, at {where}: it is the host's "
-                    "own, or a running guest's that is being damaged. Unmount it, or name the right disk."
+                    "own, or a running guest's that is being damaged. Unmount it, or name the right disk; or, if it is "
+                    "a volume of the host's own that is to be backed up, write 'mounted-here: true'."
                 )
             )
     return found

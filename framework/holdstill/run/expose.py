@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from holdstill.errors import ExitCode, HoldstillError, NotPlannableError, PluginBugError
+from holdstill.errors import HoldstillError, NotPlannableError, PluginBugError
 from holdstill.run.disks import looked_at
 from holdstill.run.folders import leave_note, make_job_folder
 from holdstill.run.job import Guest
@@ -15,21 +15,12 @@ from holdstill.run.prepare import by_plugin
 from holdstill.run.quiet import Quiet
 from holdstill.run.run import Ready, Run
 from holdstill.run.side_by_side import SideBySide
-from holdstill.words import Device, Exposed, MakeSnapshots, Role, Sources, Step, Tree
+from holdstill.run.step_error import StepError
+from holdstill.words import Device, Exposed, MakeSnapshots, Sources, Step, Tree
 
 log = structlog.get_logger()
 
 Group = tuple[Guest, ...]
-
-
-class StepError(HoldstillError):
-    """A step failed."""
-
-    def __init__(self, step: Step[Any], error: HoldstillError) -> None:
-        self.code = (
-            ExitCode.SNAPSHOT if step.role is Role.SNAPSHOT and error.code is ExitCode.OS else error.code
-        )
-        super().__init__(f"{step.title}: {error}")
 
 
 def expose(run: Run) -> None:
@@ -81,7 +72,8 @@ def hold_still(run: Run, group: list[Ready]) -> list[tuple[Device, ...]]:
 def make_snapshots(run: Run, held: Ready) -> tuple[Device, ...]:
     """Make the snapshots of one guest."""
     step = held.guest.snapshot
-    snapshots: tuple[Device, ...] = _step(step, lambda: held.make(run.hold(step.plugin, held.guest.name)))
+    with run.plugins.overseer.watching(step.title, "holdstill_snapshot"):
+        snapshots: tuple[Device, ...] = _step(step, lambda: held.make(run.hold(step.plugin, held.guest.name)))
     _expect(step, snapshots, Device)
     if len(snapshots) != len(step.disks):
         raise PluginBugError(f"{step.title}: it made {len(snapshots)} snapshots of {len(step.disks)} disks.")
@@ -94,7 +86,7 @@ def _open(run: Run, guest: Guest, snapshots: tuple[Device, ...]) -> Exposed:
     for step in guest.open:
         sources = open_step(run, step, sources)
     log.info("opened", guest=guest.name, sources=[source.path for source in sources])
-    return Exposed(guest=guest.name, sources=sources)
+    return Exposed(guest=guest.name, sources=sources, kept=tuple(run.kept.get(guest.name, ())))
 
 
 def open_step(run: Run, step: Step[Any], sources: Sources) -> Sources:

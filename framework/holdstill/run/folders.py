@@ -6,13 +6,19 @@ empty one, which many programs would back up with success.
 
 from __future__ import annotations
 
+import shlex
+
 import msgspec
 
 from holdstill.facts import Facts
 from holdstill.host import Host
 from holdstill.run.run import Run
+from holdstill.words import Layer, Search, Stray
 
 NOTE = ".holdstill.json"
+KINDS = {"f": "file", "d": "folder"}
+"What find(1) calls them."
+REMOVE = {"f": ("rm", "--force"), "d": ("rmdir",)}
 
 
 def make_job_folder(run: Run) -> None:
@@ -36,3 +42,16 @@ def undo(facts: Facts, host: Host) -> None:
         host.run("rm", "--force", str(facts["file"]))
     elif host.look(folder := str(facts["folder"])):
         host.run("rmdir", folder)
+
+
+def strays(search: Search, host: Host) -> list[Stray]:
+    """Find folders of jobs, with what is in them, that no run has: they would be in the next one's way."""
+    if not host.look(search.trees):
+        return []
+    depth = ("-mindepth", "1", "-maxdepth", "2", "-depth", "-xdev")
+    found = host.ask("find", search.trees, *depth, "-printf", r"%y %p\0").out.split("\0")[:-1]
+    return [
+        Stray(what=f"{KINDS[kind]} {path}", by_hand=shlex.join([*REMOVE[kind], path]), layer=Layer.FOLDER)
+        for kind, _, path in (line.partition(" ") for line in found)
+        if kind in KINDS and search.is_stray_tree(path)
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import msgspec
@@ -9,7 +10,7 @@ import msgspec
 from holdstill.config.document import Route
 from holdstill.config.model import Config, GuestConfig, JobConfig
 from holdstill.config.typed import Typist
-from holdstill.errors import HoldstillError, NotFoundError
+from holdstill.errors import HoldstillError
 from holdstill.plugins.registry import Registry
 from holdstill.text import nearest
 from holdstill.words import Role, RunInfo, Step
@@ -20,6 +21,8 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     disks: tuple[str, ...]
+    mounted_here: bool = False
+    "Whether they may be mounted read-write on this host."
     quiesce: tuple[Step[Any], ...]
     snapshot: Step[Any]
     open: tuple[Step[Any], ...]
@@ -45,8 +48,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     "Guests that are held at one moment, group by group; most are groups of one."
     backup: Step[Any] | None
     verify: tuple[Step[Any], ...]
+    around: tuple[Step[Any], ...] = ()
+    "Plugins that take part in the phases of this job."
     lease: float
+    if_held: str = "fail"
+    quiet_budget: float = math.inf
+    "Seconds that guests which are held at one moment may be quiet, all in all."
     release_within: float
+    backup_within: float | None = None
+    verify_within: float | None = None
 
     @property
     def guests(self) -> tuple[Guest, ...]:
@@ -68,21 +78,15 @@ class Resolver:
 
         Raises NotFoundError if there is no job of that name.
         """
-        name = self._info.job
-        if name not in self._config.jobs:
-            known = ", ".join(self._config.jobs) or "none"
-            raise NotFoundError(
-                f"There is no job {name!r}{nearest(name, self._config.jobs)}; known are: {known}."
-            )
-        written = self._config.jobs[name]
+        written = self._config.job(self._info.job)
         if written is None:
             return None
         place = (*self._route, "guests")
         named = [[entry] if isinstance(entry, str) else entry for entry in written.guests]
-        self._no_doubles([guest for group in named for guest in group], place)
+        self._no_doubles([*written.names], place)
         groups = [self._group(group, (*place, at)) for at, group in enumerate(named)]
         if not any(groups):
-            self._typist.complain(self._route, f"the job {name!r} has no guests")
+            self._typist.complain(self._route, f"the job {self._info.job!r} has no guests")
         return self._whole(written, groups)
 
     def _group(self, names: list[str], route: Route) -> list[Guest | None]:
@@ -103,14 +107,20 @@ class Resolver:
         named = written.backup is not None
         backup = self._step(written.backup, Role.BACKUP, (*self._route, "backup")) if named else None
         verify = self._verify(written, backup)
-        if any(None in group for group in groups) or None in verify or (named and not backup):
+        around = self._around(written)
+        if any(None in group for group in groups) or None in (*verify, *around) or (named and not backup):
             return None
         return Job(
             groups=tuple(tuple(guest for guest in group if guest) for group in groups),
             backup=backup,
             verify=tuple(step for step in verify if step),
+            around=tuple(step for step in around if step),
             lease=float(written.lease),
+            if_held=written.if_held,
+            quiet_budget=float(math.inf if written.quiet_budget is None else written.quiet_budget),
             release_within=float(written.release_within),
+            backup_within=written.backup_within,
+            verify_within=written.verify_within,
         )
 
     def _verify(self, written: JobConfig, backup: Step[Any] | None) -> list[Step[Any] | None]:
@@ -124,6 +134,15 @@ class Resolver:
             backup if backup and entry == backup.plugin else self._step(entry, Role.VERIFY, (*place, at))
             for at, entry in enumerate(entries)
         ]
+
+    def _around(self, written: JobConfig) -> list[Step[Any] | None]:
+        """Give the plugins around the job: those of every job first, unless it names them itself."""
+        own = self._steps(written.around, Role.AROUND, (*self._route, "around"))
+        named = [step.plugin for step in own if step]
+        for name in {name for name in named if named.count(name) > 1}:
+            self._typist.complain((*self._route, "around"), f"{name!r} is named twice")
+        everywhere = self._steps(self._config.around, Role.AROUND, ("around",))
+        return [*(step for step in everywhere if step is None or step.plugin not in named), *own]
 
     def _guest(self, name: str, route: Route, group: str) -> Guest | None:
         if name not in self._config.guests:
@@ -142,6 +161,7 @@ class Resolver:
         guest = Guest(
             name=name,
             disks=tuple(written.disks),
+            mounted_here=written.mounted_here,
             quiesce=tuple(step for step in quiesce if step),
             snapshot=snapshot,
             open=tuple(step for step in opens if step),

@@ -10,12 +10,13 @@ from pluggy import HookimplMarker
 
 from holdstill.facts import Facts
 from holdstill.host import Host
+from holdstill.plugins import registry
 from holdstill.plugins.load import Found
 from holdstill.run import backup, expose, folders, prepare, release, tend, verify
 from holdstill.run.run import Run
+from holdstill.words import Search, Stray
 
 hookimpl = HookimplMarker("holdstill")
-NAME = "holdstill"
 
 
 class Lifecycle:
@@ -53,5 +54,10 @@ class Lifecycle:
         """Take away a folder or a file of the framework's own."""
         folders.undo(facts, host)
 
+    @hookimpl
+    def holdstill_strays(self, search: Search, host: Host) -> list[Stray]:
+        """Find folders of the framework's own that no run has."""
+        return folders.strays(search, host)
 
-CORE = Found(name=NAME, origin="the framework itself", plugin=Lifecycle())
+
+CORE = Found(name=registry.CORE, origin="the framework itself", plugin=Lifecycle())

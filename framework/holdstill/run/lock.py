@@ -12,11 +12,11 @@ from holdstill.journal.lock import acquire
 
 
 @contextmanager
-def job_lock(state: Path, job: str) -> Iterator[None]:
+def job_lock(locks: Path, job: str) -> Iterator[None]:
     """Have the job to ourselves. Raises UnavailableError, saying who has it, if somebody else does."""
-    path = state / "locks" / f"{job}.lock"
+    path = locks / f"{job}.lock"
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        locks.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise StorageError(f"The lock {path} cannot be made: {error.strerror}.") from None

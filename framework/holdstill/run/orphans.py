@@ -20,6 +20,8 @@ def commands_left(run: Run, session: int) -> list[int]:
     for pause in PAUSES:
         if not (left := run.host.still_running(run.info.id, session)):
             return []
+        if not run.interruption.left:
+            break
         log.info("waiting for a command that outlived its run", pids=left)
         run.host.pause(pause)
     return run.host.still_running(run.info.id, session)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import structlog
 
 from holdstill.errors import ExitCode, HoldstillError, PluginBugError, RunInterrupted
+from holdstill.host.service_manager import notify
 from holdstill.journal.journal import Journal
 from holdstill.run.orphans import commands_left
 from holdstill.run.outcome import Failure, Outcome
@@ -21,6 +22,7 @@ log = structlog.get_logger()
 def phase(run: Run, name: str) -> bool:
     """Do one phase with every plugin that takes part; tell whether all is well."""
     log.info(name)
+    notify(f"STATUS={name}")
     began = time.monotonic()
     good = attempt(run, name, lambda: run.plugins.phase(f"holdstill_{name}", run=run))
     run.outcome.seconds[name] = time.monotonic() - began
@@ -66,6 +68,14 @@ def end(run: Run) -> Outcome:
             run.journal.leave()
         else:
             run.journal.close()
-    for error in run.plugins.tell("holdstill_finished", run=run, outcome=run.outcome):
-        log.error("a plugin failed when it heard of the end", why=str(error), exc_info=error)
+    tell(run)
     return run.outcome
+
+
+def tell(run: Run) -> None:
+    """Tell everyone how a run ended, in peace: who asks it to stop wants that to be known, too."""
+    with run.interruption.shield():
+        failed = run.plugins.tell("holdstill_finished", run=run, outcome=run.outcome)
+    for error in failed:
+        trace = error if isinstance(error, PluginBugError) else None
+        log.error("a plugin failed when it heard of the end", why=str(error), exc_info=trace)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import msgspec
 
 from holdstill.errors import NotPlannableError
-from holdstill.facts import Fact
 from holdstill.host.planning import PlanningHost
-from holdstill.journal.records import Promise
+from holdstill.journal.records import last_first
 from holdstill.run.backup import backup
 from holdstill.run.expose import make_snapshots, open_step, ready
 from holdstill.run.folders import leave_note, make_job_folder
 from holdstill.run.job import Job
 from holdstill.run.run import Ready, Run
 from holdstill.run.start import Site
-from holdstill.words import Exposed, Promised, RunInfo, Sources, Tree
+from holdstill.run.unwritten import unwritten
+from holdstill.words import Exposed, RunInfo, Sources, Tree
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,34 +24,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     expose: list[str]
     backup: list[str]
     release: list[str]
+    around: list[str]
+    "What plugins around the job would do, and when."
     unknown: list[str]
     "What can be known only while it is done; empty if the plan is complete."
 
 
-class _PlannedPromises:
-    """Promises that nobody relies on."""
-
-    def __init__(self) -> None:
-        self.open_promises: tuple[Promise, ...] = ()
-        self._made = 0
-
-    def promise(self, *, plugin: str, guest: str, what: str, by_hand: str, facts: dict[str, Fact]) -> Promise:
-        self._made += 1
-        record = Promise(
-            number=self._made, plugin=plugin, guest=guest, what=what, by_hand=by_hand, facts=facts
-        )
-        self.open_promises = (*self.open_promises, record)
-        return record
-
-    def undone(self, promise: Promised) -> None:
-        self.open_promises = tuple(one for one in self.open_promises if one.number != promise.number)
-
-
 def pretend(site: Site, info: RunInfo, job: Job) -> Run:
     """Give a run that changes nothing."""
-    return Run(
-        info=info, host=PlanningHost(site.host), plugins=site.plugins, journal=_PlannedPromises(), job=job
-    )
+    return unwritten(site, info, job, PlanningHost(site.host))
 
 
 def plan(site: Site, info: RunInfo, job: Job) -> Plan:
@@ -68,9 +49,15 @@ def plan(site: Site, info: RunInfo, job: Job) -> Plan:
         run=info,
         expose=exposing,
         backup=host.take(),
-        release=[promise.by_hand for promise in reversed(run.journal.open_promises)],
+        release=[promise.by_hand for promise in last_first(run.journal.open_promises)],
+        around=_plan_around(run),
         unknown=unknown,
     )
+
+
+def _plan_around(run: Run) -> list[str]:
+    planned = [step for step in run.job.around if run.plugins.implements(step.plugin, "holdstill_plan")]
+    return [f"{step.plugin}: {line}" for step in planned for line in run.call(step, "holdstill_plan")]
 
 
 def _plan_group(run: Run, host: PlanningHost, group: list[Ready]) -> list[str]:

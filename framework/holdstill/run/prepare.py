@@ -35,10 +35,11 @@ def complaints_of(run: Run) -> list[Complaint]:
         in_the_way = complaints_about(run.host, guest)
         found += in_the_way
         steps += looked_at(run.host, guest).steps if not in_the_way else ()
-    steps += [*([run.job.backup] if run.job.backup else []), *run.job.verify]
+    steps += [*([run.job.backup] if run.job.backup else []), *run.job.verify, *run.job.around]
     for plugin, same in by_plugin(steps).items():
         if run.plugins.implements(plugin, "holdstill_check"):
-            found += run.plugins.call(plugin, "holdstill_check", steps=same, host=run.host) or []
+            kind = list[Complaint] | None
+            found += run.plugins.asked(plugin, "holdstill_check", kind, steps=same, host=run.host) or []
     found += [complaint for group in run.job.groups for complaint in _torn(run, group)]
     return list(dict.fromkeys(found))
 

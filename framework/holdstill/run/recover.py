@@ -8,36 +8,79 @@ import structlog
 
 from holdstill.errors import ExitCode, StillHeldError, StorageError, UnavailableError
 from holdstill.journal.journal import Journal
-from holdstill.journal.shelf import Held, State, holds
-from holdstill.run.outcome import Failure, Outcome
+from holdstill.journal.records import last_first
+from holdstill.journal.shelf import Held, State
+from holdstill.journal.verdicts import Verdict, leave_verdict, take_verdicts
+from holdstill.run.openers import openers_of
+from holdstill.run.outcome import CallerVerdict, Failure, Outcome
+from holdstill.run.outcome import Held as StillHeld
 from holdstill.run.phases import attempt, end, release
-from holdstill.run.run import Run
+from holdstill.run.run import Run, info_of
 from holdstill.run.start import Site, run_of
+from holdstill.run.strays import stray_outcomes, was_damaged
 from holdstill.words import RunInfo
 
 log = structlog.get_logger()
+
+
+class BlockedError(StillHeldError):
+    """A job cannot run, as an earlier run of it still holds what could not be let go of."""
+
+    def __init__(self, held: Held) -> None:
+        story = held.story
+        by = f"; it was kept open by {', '.join(story.kept_open)}" if story.kept_open else ""
+        why = f"run {held.run} could not let go of it{by}"
+        self.still_held = [
+            StillHeld(what=promise.what, by_hand=promise.by_hand, why=why)
+            for promise in last_first(story.open)
+        ]
+        left = "; ".join(f"{one.what}: «{one.by_hand}»" for one in self.still_held)
+        super().__init__(
+            f"The job {_job_of(held)!r} cannot run: its run {held.run} still holds what could not be let go of "
+            f"({left})."
+        )
+
 
 PAUSES = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 "How long we wait for another process that is finishing a hold which is in our way."
 
 
-def recover(site: Site) -> list[Outcome]:
-    """Finish every abandoned hold of this host. Holds that live, or wait for their ``post``, are not touched."""
-    return _finish_all(site, lambda held: held.state is State.ABANDONED)
+def recover(site: Site, *, asked_for_strays: bool = False) -> list[Outcome]:
+    """Finish every abandoned hold of this host. Holds that live, or wait for their ``post``, are not touched.
+
+    Then tell of strays, if somebody asks, or a journal was damaged and so did not tell all.
+    """
+    outcomes = _finish_all(site, lambda held: held.state is State.ABANDONED)
+    return [*outcomes, *(stray_outcomes(site) if asked_for_strays or was_damaged(site) else ())]
 
 
-def post(site: Site, job: str, session: str) -> list[Outcome]:
+def post(
+    site: Site, job: str, session: str, verdict: CallerVerdict | None = CallerVerdict.UNKNOWN
+) -> list[Outcome]:
     """Release what ``pre`` left to us, or what is left of it. Nothing held: nothing to do.
 
-    A ``pre`` or a release of this session that is still at work is waited for; some callers are impatient.
+    A ``pre`` or a release of this session that is still at work is waited for; some callers are impatient. What
+    became of a hold without us is told like what becomes of one with us. Without a ``verdict`` nobody called it, and
+    there is no knowing what became of the caller's backup.
     """
     for pause in PAUSES:
-        if not any(held.state is State.LIVING and _is_of(held, job, session) for held in _holds(site)):
+        if not _at_work(site, job, session) or not site.interruption.left:
             break
+        site.begun()
         site.host.pause(pause)
-    outcomes = _finish_all(site, lambda held: _is_of(held, job, session), asked=True)
-    living = [held for held in _holds(site) if held.state is State.LIVING and _is_of(held, job, session)]
-    return [*outcomes, *map(_still_at_work, living)]
+    outcomes = _finish_all(site, lambda held: _is_of(held, job, session), verdict=verdict)
+    site.begun()
+    without_us = map(_spoiled, take_verdicts(site.places.state, job, session))
+    return [*without_us, *outcomes, *map(_still_at_work, _at_work(site, job, session))]
+
+
+def _at_work(site: Site, job: str, session: str) -> list[Held]:
+    return [held for held in site.holds() if held.state is State.LIVING and _is_of(held, job, session)]
+
+
+def _spoiled(verdict: Verdict) -> Outcome:
+    failure = Failure(phase="release", sentence=verdict.sentence, code=ExitCode.BACKUP_FAILED)
+    return Outcome(run=verdict.run, job=verdict.job, session=verdict.session, failures=[failure])
 
 
 def _still_at_work(held: Held) -> Outcome:
@@ -46,8 +89,8 @@ def _still_at_work(held: Held) -> Outcome:
     return Outcome(run=held.run, job="", session="", failures=[failure])
 
 
-def clear_the_way(site: Site, info: RunInfo) -> None:
-    """Before a run: finish what dead runs of any job left, and this session's own earlier hold.
+def clear_the_way(site: Site, info: RunInfo, if_held: str = "fail") -> None:
+    """Before a run: finish what dead runs of any job left, this session's own earlier hold, and, if told to, others'.
 
     Raises StillHeldError if something of this job cannot be let go of, UnavailableError if it is held for
     another session. The caller has the job's lock.
@@ -56,15 +99,37 @@ def clear_the_way(site: Site, info: RunInfo) -> None:
     _finish_all(
         site, lambda held: held.state is State.ABANDONED, patience=0
     )  # others' holds must not delay us
-    post(site, info.job, info.session)
+    post(site, info.job, info.session, verdict=None)
+    if if_held != "fail":
+        _take_over(site, info, even_if_read=if_held == "take")
     for pause in (*PAUSES, None):
-        in_the_way = [held for held in _holds(site) if _job_of(held) == info.job]
+        in_the_way = [held for held in site.holds() if _job_of(held) == info.job]
         if not in_the_way:
             return
         if in_the_way[0].state is not State.LIVING or pause is None:
             break
+        site.interruption.check()
         site.host.pause(pause)
     raise _refusal(in_the_way[0])
+
+
+def _take_over(site: Site, info: RunInfo, *, even_if_read: bool) -> None:
+    """Let go of what the job holds for other sessions; their callers are taken for dead. Their ``post`` is told.
+
+    Raises UnavailableError if somebody reads it, ``even_if_read`` not being said.
+    """
+    for held in site.holds():
+        if _job_of(held) != info.job or held.state is not State.HANDED_OVER:
+            continue
+        readers = openers_of(held.story.open, site.plugins, site.host)
+        if readers and not even_if_read:
+            raise UnavailableError(f"{_refusal(held)} It is read by {', '.join(map(str, readers))}.")
+        log.warning("taken over", run=held.run, session=info.session, readers=list(map(str, readers)))
+    _finish_all(
+        site,
+        lambda held: held.state is State.HANDED_OVER and _job_of(held) == info.job,
+        taken_by=info.session,
+    )
 
 
 def _refusal(held: Held) -> Exception:
@@ -79,14 +144,7 @@ def _refusal(held: Held) -> Exception:
         return UnavailableError(
             f"The job {header.job!r} is busy: another process is releasing run {header.id}."
         )
-    left = "; ".join(f"{promise.what}: «{promise.by_hand}»" for promise in reversed(held.story.open))
-    return StillHeldError(
-        f"The job {header.job!r} cannot run: its run {header.id} still holds what could not be let go of ({left})."
-    )
-
-
-def _holds(site: Site) -> list[Held]:
-    return list(holds(site.places.state, site.boot, site.clock()))
+    return BlockedError(held)
 
 
 def _job_of(held: Held) -> str:
@@ -99,23 +157,52 @@ def _is_of(held: Held, job: str, session: str) -> bool:
 
 
 def _finish_all(
-    site: Site, wanted: Callable[[Held], bool], *, patience: float | None = None, asked: bool = False
+    site: Site,
+    wanted: Callable[[Held], bool],
+    *,
+    patience: float | None = None,
+    verdict: CallerVerdict | None = None,
+    taken_by: str = "",
 ) -> list[Outcome]:
     """Finish every hold that is wanted and nobody's.
 
-    ``patience`` is in seconds, for each, if not the run's own. ``asked`` for by the caller of ``pre``, a hold must
-    have lasted until now, whatever its lease and the host's boots.
+    ``patience`` is in seconds, for each, if not the run's own. With the ``verdict`` of the caller of ``pre``, a hold
+    must have lasted until now, whatever its lease and the host's boots. ``taken_by`` is a session that others make
+    way for.
     """
     outcomes = []
-    for held in _holds(site):
+    for held in site.holds():
         if not wanted(held) or held.state is State.LIVING:
             continue
         if held.story.newer:
             outcomes.append(_left_alone(held))
         elif journal := Journal.take(held.path):
+            site.begun()
+            if taken_by or (held.state is State.ABANDONED and not verdict):
+                _leave_word(site, journal, taken_by)
             run = run_of(site, _info(journal), journal, release_within=patience)
-            outcomes.append(_finish(run, journal, in_use=asked and held.story.handed_over is not None))
+            outcomes.append(_finish(run, journal, verdict if held.story.handed_over else None))
     return outcomes
+
+
+def _leave_word(site: Site, journal: Journal, taken_by: str) -> None:
+    """Let a ``post`` that is still to come know that its backup read on while this was let go of."""
+    header, lease = journal.story.header, journal.story.handed_over
+    if not (header and lease and lease.lease_ends):
+        return
+    why = "its lease had ended" if header.boot == site.boot else "the machine had booted"
+    why = f"the session {taken_by!r} took over" if taken_by else why
+    sentence = (
+        f"What run {header.id} held was let go of before its post came, as {why}: "
+        "the backup that read it is not good."
+    )
+    try:
+        leave_verdict(
+            site.places.state,
+            Verdict(run=header.id, job=header.job, session=header.session, sentence=sentence),
+        )
+    except StorageError as error:
+        log.warning("a late post will not learn of this", run=header.id, why=str(error))
 
 
 def _left_alone(held: Held) -> Outcome:
@@ -126,13 +213,18 @@ def _left_alone(held: Held) -> Outcome:
     return Outcome(run=held.run, job="", session="", failures=[failure])
 
 
-def _finish(run: Run, journal: Journal, *, in_use: bool) -> Outcome:
-    """Release one hold that is ours now."""
+def _finish(run: Run, journal: Journal, verdict: CallerVerdict | None) -> Outcome:
+    """Release one hold that is ours now; ``verdict`` is that of who has read what was held until now."""
+    run.outcome.recovered, run.outcome.caller_verdict = verdict is None, verdict
     with structlog.contextvars.bound_contextvars(job=run.info.job, run=run.info.id):
+        if verdict:
+            log.info("called", verdict=str(verdict))
         if journal.story.damage:
             attempt(run, "release", lambda: _set_aside(journal))
         release(
-            run, in_use=in_use, session=journal.story.header.process_session if journal.story.header else 0
+            run,
+            in_use=verdict is not None,
+            session=journal.story.header.process_session if journal.story.header else 0,
         )
         return end(run)
 
@@ -141,7 +233,7 @@ def _set_aside(journal: Journal) -> None:
     kept = journal.set_aside()
     raise StorageError(
         f"The journal {journal.path} is damaged: {journal.story.damage}. What could be read of it was let go of; "
-        f"it is kept as {kept}: look in it for what else the run may hold."
+        f"it is kept as {kept}: «holdstill held --strays» tells what else is there; then remove that file."
     )
 
 
@@ -149,4 +241,4 @@ def _info(journal: Journal) -> RunInfo:
     header = journal.story.header
     if header is None:
         return RunInfo(id=journal.path.stem, job="", session="", trees="")
-    return RunInfo(id=header.id, job=header.job, session=header.session, trees=header.trees)
+    return info_of(header)

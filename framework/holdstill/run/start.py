@@ -15,14 +15,20 @@ from holdstill.host import Host
 from holdstill.host.interruption import Interruption
 from holdstill.journal.journal import Journal
 from holdstill.journal.records import Header
-from holdstill.journal.shelf import boot_id, journals_in
+from holdstill.journal.shelf import Held, Now, boot_id, holds, journals_in, now
+from holdstill.journal.story import Story
 from holdstill.places import Places
 from holdstill.plugins.load import Found, find
 from holdstill.plugins.registry import Registry
+from holdstill.run.around import recalled, remembered
 from holdstill.run.job import Job, Resolver
 from holdstill.run.lifecycle import CORE
+from holdstill.run.outcome import Outcome
 from holdstill.run.run import Run
 from holdstill.words import Progress, RunInfo
+
+RELEASE_WITHIN = 60.0
+"Seconds to try to let go, where the journal does not say it."
 
 
 class Site(msgspec.Struct, kw_only=True):
@@ -33,9 +39,14 @@ class Site(msgspec.Struct, kw_only=True):
     plugins: Registry
     interruption: Interruption
     boot: str = msgspec.field(default_factory=boot_id)
-    clock: Callable[[], float] = time.time
-    "Seconds since the epoch."
+    now: Callable[[], Now] = now
     progress: Progress | None = None
+    begun: Callable[[], None] = lambda: None
+    "Called when what this process is to let go of is being let go of, by this process or another one."
+
+    def holds(self) -> list[Held]:
+        """Give every hold of this host, as it is now, oldest first."""
+        return list(holds(self.places.state, self.boot, self.now()))
 
 
 def registry(places: Places, extra: tuple[Found, ...] = ()) -> Registry:
@@ -45,7 +56,7 @@ def registry(places: Places, extra: tuple[Found, ...] = ()) -> Registry:
 
 def new_info(site: Site, job: str, session: str = "default") -> RunInfo:
     """Name a new run: its time in UTC, for people, and eight random digits, for two in one second."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(site.clock()))
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(site.now().clock))
     return RunInfo(
         id=f"{stamp}{secrets.token_hex(4)}", job=job, session=session, trees=str(site.places.trees / job)
     )
@@ -71,11 +82,12 @@ def begin(site: Site, info: RunInfo, job: Job) -> Run:
         job=info.job,
         session=info.session,
         trees=info.trees,
-        started=site.clock(),
+        started=site.now().clock,
         boot=site.boot,
         pid=os.getpid(),
         process_session=os.getsid(0),
         release_within=job.release_within,
+        around=remembered(job.around),
     )
     journal = Journal.create(journals_in(site.places.state), header)
     return run_of(site, info, journal, job=job)
@@ -91,15 +103,39 @@ def run_of(
 ) -> Run:
     """Give the run that a journal is of."""
     site.host.started_for(info.id)
-    if release_within is None:
-        release_within = journal.story.header.release_within if journal.story.header else 60
-    return Run(
+    run = Run(
         info=info,
         host=site.host,
         plugins=site.plugins,
         journal=journal,
-        job=job,
+        job=job or _left_by(journal, info, site.plugins, release_within),
         interruption=site.interruption,
-        release_within=release_within,
+        state=site.places.state,
         progress=site.progress,
+    )
+    _remember(run.outcome, journal.story)
+    return run
+
+
+def _remember(outcome: Outcome, story: Story) -> None:
+    """Put into the outcome what the journal tells of the run so far."""
+    outcome.started = story.header.started if story.header else 0
+    if so_far := story.handed_over:
+        outcome.seconds = dict(so_far.seconds)
+        outcome.quiet_seconds = dict(so_far.quiet_seconds)
+        outcome.frozen_seconds = dict(so_far.frozen_seconds)
+        outcome.applications = list(so_far.applications)
+
+
+def _left_by(journal: Journal, info: RunInfo, plugins: Registry, release_within: float | None) -> Job:
+    """Give what a journal tells of its job: how long to try to let go, and who takes part."""
+    header = journal.story.header
+    within = header.release_within if header else RELEASE_WITHIN
+    return Job(
+        groups=(),
+        backup=None,
+        verify=(),
+        around=recalled(header.around, info, plugins) if header else (),
+        lease=0,
+        release_within=within if release_within is None else release_within,
     )

@@ -7,7 +7,9 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Annotated
 
+import msgspec
 import structlog
 
 from holdstill.errors import HoldstillError, RunInterrupted
@@ -22,6 +24,9 @@ FIRST_LOOK = 2.0
 "Seconds: what was made just now is well."
 AFTER_A_FAILURE = 5.0
 "Seconds until the next look at something that could not be looked after."
+LONGEST_PAUSE = 86400.0
+"Seconds; a thread cannot wait for as long as a plugin can say."
+Pause = Annotated[float, msgspec.Meta(ge=0)]
 
 
 @contextmanager
@@ -71,9 +76,10 @@ class Tender:
     def _next(self, promise: Promise) -> float:
         """Look after one; a failure is a warning, told once until it is another."""
         try:
-            return float(
-                self._plugins.call(promise.plugin, "holdstill_tend", facts=promise.facts, host=self._host)
+            pause: float = self._plugins.asked(
+                promise.plugin, "holdstill_tend", Pause, facts=promise.facts, host=self._host
             )
+            return min(pause, LONGEST_PAUSE)
         except HoldstillError as error:
             if self._said.get(promise.number) != str(error):
                 log.warning("look after this", what=promise.what, guest=promise.guest, why=str(error))

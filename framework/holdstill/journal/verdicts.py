@@ -1,0 +1,66 @@
+"""What became of a hold while its caller was not there to be told; kept until its ``post`` comes and asks.
+
+A backup that read on while its hold was let go of read nothing, or something else, perhaps with exit code 0.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import msgspec
+
+from holdstill.errors import StorageError
+from holdstill.journal.shelf import journals_in
+
+KEPT_FOR = 7 * 86400.0
+"Seconds after which nobody will ask any more."
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a backup that read a hold is not good."""
+
+    run: str
+    job: str
+    session: str
+    sentence: str
+
+    def is_of(self, job: str, session: str) -> bool:
+        """Whether it is for whoever calls ``post`` for that job and session."""
+        return (self.job, self.session) == (job, session)
+
+
+def leave_verdict(state: Path, verdict: Verdict) -> None:
+    """Leave word for the caller; a second word on the same run changes nothing.
+
+    Raises StorageError if it cannot be written.
+    """
+    path = journals_in(state) / f"{verdict.run}.verdict"
+    try:
+        if not path.exists():
+            path.touch(mode=0o600)
+            path.write_bytes(msgspec.json.encode(verdict) + b"\n")
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def verdicts(state: Path) -> Iterator[tuple[Path, Verdict]]:
+    """Give all that was left, oldest first, with the file that it is in."""
+    for path in sorted(journals_in(state).glob("*.verdict")):
+        with suppress(OSError, msgspec.MsgspecError):
+            yield path, msgspec.json.decode(path.read_bytes(), type=Verdict)
+
+
+def take_verdicts(state: Path, job: str, session: str) -> list[Verdict]:
+    """Give, once, what was left for that caller; also throw away what nobody has asked for in all the time."""
+    found = []
+    for path, verdict in verdicts(state):
+        with suppress(OSError):
+            asked = verdict.is_of(job, session)
+            if asked or time.time() - path.stat().st_mtime > KEPT_FOR:
+                path.unlink()
+            if asked:
+                found.append(verdict)
+    return found
