@@ -5,13 +5,19 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 XEN := tests/lab/scenarios/xen
 
-.PHONY: demo test check model lab lab-xen lab-shell bench bench-lab docs lock clean packages lab-packages
+.PHONY: demo test campaign check model lab lab-xen lab-shell bench bench-lab docs install-units lock clean packages \
+	lab-packages caller-packages database-packages
 
 demo: $(READY) packages
 	$(PYTHON) contrib/demo/demo.py
 
-test: $(READY) packages lab-packages check
-	$(PYTHON) -m pytest tests --deselect $(XEN)
+# Of the lab's scenarios a third, drawn anew each time; «make lab» runs all.
+test: $(READY) packages lab-packages caller-packages database-packages check
+	HOLDSTILL_LAB_SHARE=3 $(PYTHON) -m pytest tests --deselect $(XEN)
+
+# What «test» takes samples of, at length: hours, in emulation. HOLDSTILL_SEED=… repeats one.
+campaign: $(READY) packages lab-packages caller-packages database-packages
+	HOLDSTILL_LAB=required HOLDSTILL_CAMPAIGN=1 $(PYTHON) -m pytest tests/host tests/lab
 
 check: $(READY)
 	$(VENV)/bin/ruff format --check .
@@ -38,6 +44,11 @@ bench: $(READY)
 bench-lab: $(READY) lab-packages
 	$(PYTHON) tests/bench/lab.py
 
+install-units:
+	install -d $(DESTDIR)/etc/systemd/system
+	install --mode=0644 contrib/systemd/*.service contrib/systemd/*.timer $(DESTDIR)/etc/systemd/system
+	[ -n "$(DESTDIR)" ] || systemctl daemon-reload
+
 docs: $(READY)
 	$(PYTHON) docs/generate.py
 
@@ -51,6 +62,16 @@ packages:
 
 lab-packages:
 	@sh .ci/packages $$(python3 tests/lab/needs.py)
+
+# Backup software that the tests have call holdstill.
+caller-packages:
+	@sh .ci/packages amanda-client amanda-server bacula-console bacula-director bacula-director-sqlite3 bacula-fd \
+		bacula-sd borgbackup libencode-locale-perl libjson-perl liburi-perl libwww-perl libxml-simple-perl \
+		restic rsnapshot
+
+# Servers that the tests start themselves, and quiesce.
+database-packages:
+	@sh .ci/packages mariadb-server postgresql redis-server
 
 $(READY): pyproject.toml tests/constraints.txt framework/holdstill/__init__.py
 	@sh .ci/packages python3-venv

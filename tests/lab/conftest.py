@@ -2,6 +2,7 @@
 
 ``HOLDSTILL_LAB=required`` makes a failure of what would be a skip. ``HOLDSTILL_LAB_ACCEL`` is ``kvm`` or
 ``tcg``. ``HOLDSTILL_LAB_DEADLINE`` is how many seconds the machine may say nothing while a scenario runs.
+``HOLDSTILL_LAB_SHARE`` of 3 runs a third of each file's tests with a machine, drawn by the seed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from itertools import groupby
+from math import ceil
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,15 +24,24 @@ from .lab import CHECKOUT, Lab
 from .machine import Machine
 from .needs import lacking
 from .relay import Relay, Report
+from .scenarios.campaign import SEED, rng
 
 Outcome = Literal["failed", "skipped"]
+Work = tuple[Relay, dict[str, Future[list[Report]]]]
 
 SCENARIOS = Path(__file__).parent / "scenarios"
-DEADLINE = float(os.environ.get("HOLDSTILL_LAB_DEADLINE", "600"))
-MACHINES = {XEN: 1, PLAIN: 2}
-"How many of each kind share the scenarios, the slowest first."
+DEADLINE = float(os.environ.get("HOLDSTILL_LAB_DEADLINE", "1200"))
+SHARE = int(os.environ.get("HOLDSTILL_LAB_SHARE", "1"))
 AT_ONCE = 2
-"How many work at the same time: in emulation, each has work for a processor or more."
+"How many machines work at the same time: in emulation, each has work for a processor."
+LONG = {
+    "test_backups.py": 900,
+    "test_guest_volumes.py": 600,
+    "test_qcow2.py": 450,
+    "test_hostile_guests.py": 400,
+}
+"Seconds that some files take, as far as it matters in which order they begin; others, so many a scenario:"
+SHORT = 20
 
 
 class Outside:
@@ -41,21 +53,25 @@ class Outside:
         self.lab = Lab(self._tell)
 
     def begin(self) -> None:
-        """Have all scenarios run, those of a file one after the other in one machine."""
+        """Have all scenarios run, those of a file one after the other in one machine, the longest files first."""
         files: dict[Path, list[pytest.Item]] = {}
         for item in filter(_is_scenario, self._session.items):
             files.setdefault(item.path, []).append(item)
-        shares: dict[Kind, list[list[pytest.Item]]] = {
-            kind: [[] for _ in range(MACHINES[kind])] for kind in MACHINES
-        }
-        for items in files.values():
-            min(shares[_kind(items[0])], key=len).extend(items)
+        lanes: list[list[list[pytest.Item]]] = [[] for _ in range(AT_ONCE)]
+        for items in sorted(files.values(), key=_seconds, reverse=True):
+            min(lanes, key=lambda lane: sum(map(_seconds, lane))).append(items)
+        work = [[self._machine_for(kind, lane) for kind in (XEN, PLAIN)] for lane in lanes]
         pool = ThreadPoolExecutor(AT_ONCE)
-        for kind, items in ((kind, items) for kind, parts in shares.items() for items in parts):
-            limits = {_name_inside(item): _deadline(item) for item in items}
-            told = {test: Future[list[Report]]() for test in limits}
-            self._told |= told
-            pool.submit(_run, Relay(partial(self.lab.machine, kind), limits), told)
+        for lane_work in work:
+            pool.submit(_run, lane_work)
+
+    def _machine_for(self, kind: Kind, lane: list[list[pytest.Item]]) -> Work:
+        """Give what one machine of a kind has to do."""
+        items = [item for items in lane if _kind(items[0]) == kind for item in items]
+        limits = {_name_inside(item): _deadline(item) for item in items}
+        told = {test: Future[list[Report]]() for test in limits}
+        self._told |= told
+        return Relay(partial(self.lab.machine, kind, flushed=False), limits), told
 
     def reports(self, test: str) -> list[Report]:
         """Wait for what a machine reports of ``test``; raise a LabError that says why there is nothing."""
@@ -70,13 +86,16 @@ class Outside:
             terminal.write_line(f"lab: {text}")
 
 
-def _run(relay: Relay, told: dict[str, Future[list[Report]]]) -> None:
-    """Have one machine's scenarios run, and note what it reports of each, or why there is nothing."""
-    for test, future in told.items():
-        try:
-            future.set_result(relay.reports(test))
-        except LabError as error:
-            future.set_exception(error)
+def _run(lane: list[Work]) -> None:
+    """Have one machine after the other run its scenarios; note what it reports of each, or why there is nothing."""
+    for relay, told in lane:
+        for test, future in told.items():
+            try:
+                future.set_result(relay.reports(test))
+            except LabError as error:
+                future.set_exception(error)
+            except Exception as error:  # somebody waits for this test, whatever went wrong
+                future.set_exception(LabError(f"The lab has a defect: {error!r}"))
 
 
 OUTSIDE = pytest.StashKey[Outside]()
@@ -88,10 +107,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deadline(seconds): how long the machine may say nothing in this test")
 
 
+def pytest_report_header() -> str:
+    """Say what repeats the random tests of this run."""
+    return f"lab: the random tests are repeated by HOLDSTILL_SEED={SEED}"
+
+
 def pytest_itemcollected(item: pytest.Item) -> None:
     """Let ``-m 'not lab'`` leave the machine off."""
     if _is_scenario(item) or "lab_machine" in getattr(item, "fixturenames", ()):
         item.add_marker("lab")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave off what is not in this run's sample; put what is only waited for behind what can be done meanwhile."""
+    sample = _sample(items)
+    config.hook.pytest_deselected(items=[item for item in items if item not in sample])
+    items[:] = sorted(
+        sample, key=lambda item: (_is_scenario(item), "lab_machine" in getattr(item, "fixturenames", ()))
+    )
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -187,6 +220,17 @@ def _outside(session: pytest.Session) -> Outside:
     return session.stash[OUTSIDE]
 
 
+def _sample(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Draw each file's share of what needs a machine, one of them at least; all else is in every run."""
+    drawn: list[pytest.Item] = []
+    for path, of_a_file in groupby(items, key=lambda item: item.path):
+        those = list(of_a_file)
+        share = ceil(len(those) / SHARE) if those[0].get_closest_marker("lab") else len(those)
+        chosen = rng("share", path.name).sample(range(len(those)), share)
+        drawn += [those[number] for number in sorted(chosen)]
+    return drawn
+
+
 def _is_scenario(item: pytest.Item) -> bool:
     return SCENARIOS in item.path.parents
 
@@ -194,6 +238,10 @@ def _is_scenario(item: pytest.Item) -> bool:
 def _kind(item: pytest.Item) -> Kind:
     """Tell which machine a scenario runs in: a folder among the scenarios is named as its kind."""
     return KINDS.get(item.path.relative_to(SCENARIOS).parts[0], PLAIN)
+
+
+def _seconds(items: list[pytest.Item]) -> int:
+    return LONG.get(items[0].path.name, SHORT * len(items))
 
 
 def _name_inside(item: pytest.Item) -> str:

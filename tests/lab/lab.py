@@ -33,14 +33,17 @@ class Lab:
         self._temporary = tempfile.TemporaryDirectory(dir=cache(), prefix="session-")
         self.folder = Path(self._temporary.name)
 
-    def machine(self, kind: Kind = PLAIN) -> Machine:
-        """Return a new machine with fresh disks, not yet booted. Several threads may ask."""
+    def machine(self, kind: Kind = PLAIN, *, flushed: bool = True) -> Machine:
+        """Return a new machine with fresh disks, not yet booted; for one boot only if they are not ``flushed``.
+
+        Several threads may ask.
+        """
         with self._making:
             if self._closed:
                 raise LabError("The lab is closed.")
             disk, shares = image(kind, self._tell), self.shares
             folder = Path(tempfile.mkdtemp(dir=self.folder, prefix="machine-"))
-            self._machines.append(Machine(disk, shares, folder))
+            self._machines.append(Machine(disk, shares, folder, flushed=flushed))
             return self._machines[-1]
 
     def close(self) -> None:

@@ -16,12 +16,12 @@ ANSWER_GRACE = 30.0
 
 
 class Machine:
-    """One machine. What it wrote to its disks is there again after the next boot."""
+    """One machine. What it wrote to its disks is there again after the next boot, if they are ``flushed``."""
 
-    def __init__(self, image: Image, shares: qemu.Shares, folder: Path) -> None:
+    def __init__(self, image: Image, shares: qemu.Shares, folder: Path, *, flushed: bool) -> None:
         self._image = image
         self._shares = shares
-        self._disks = qemu.Disks(folder)
+        self._disks = qemu.Disks(folder, flushed)
         self._console = folder / "console.log"
         self._qemu: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
@@ -37,7 +37,7 @@ class Machine:
             self.cut_power()
         raise LabError(f"The machine did not come up. {self.console_end()}")
 
-    def run(self, *argv: str, limit: float = 60) -> str:
+    def run(self, *argv: str, limit: float = 600) -> str:
         """Run a command inside and return what it wrote; raise if it fails or takes too long."""
         self.send({"argv": argv, "limit": limit})
         answer = self.receive(limit + ANSWER_GRACE)
@@ -65,7 +65,7 @@ class Machine:
             *qemu.kernel(self._image, "systemd.mask=lab-agent.service"),
         ]
 
-    def power_off(self, limit: float = 120) -> None:
+    def power_off(self, limit: float = 600) -> None:
         """Shut down as an administrator would, and wait for it."""
         self.send({"argv": ["systemctl", "poweroff"], "limit": limit})
         try:

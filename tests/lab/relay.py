@@ -10,12 +10,21 @@ from typing import Any
 from .channel import Message
 from .commands import LabError
 from .machine import Machine
+from .scenarios.campaign import CAMPAIGN, SEED
 
 Report = dict[str, Any]
-PYTEST = "/lab/tests/lab/agent/pytest.sh"
-PLUGIN = "PYTHONPATH=/lab/tests/lab/agent"
+PYTEST = [
+    "/usr/bin/env",
+    "PYTHONPATH=/lab/tests/lab/agent",
+    f"HOLDSTILL_CAMPAIGN={'1' if CAMPAIGN else ''}",
+    f"HOLDSTILL_SEED={SEED}",
+    "/bin/sh",
+    "/lab/tests/lab/agent/pytest.sh",
+    "-p",
+    "lab_events",
+]
 # Importing pytest and every scenario, in emulation, on a machine with other work.
-FIRST_NEWS_WITHIN = 180.0
+FIRST_NEWS_WITHIN = 600.0
 OPTIONS = ["-v", "--no-header", "--no-summary", "--color=no", "--continue-on-collection-errors"]
 STATUSES_OF_PYTEST = range(6)
 KERNEL_LINE = re.compile(r"^\[ *\d+\.\d+\] .*", re.MULTILINE)
@@ -71,8 +80,7 @@ class Relay:
         # Files and a choice among their tests: named by itself, one that cannot be imported would stop all.
         files = dict.fromkeys(test.partition("::")[0] for test in left)
         choice = [word for test in left for word in (f"--wanted={test}", f"--deadline={self._limits[test]}")]
-        argv = ["/usr/bin/env", PLUGIN, "/bin/sh", PYTEST, "-p", "lab_events", *OPTIONS, *choice, *files]
-        machine.send({"argv": argv, "watched": True})
+        machine.send({"argv": [*PYTEST, *OPTIONS, *choice, *files], "watched": True})
         return machine
 
     def _note(self, news: Message, machine: Machine) -> None:

@@ -15,7 +15,7 @@ from .guest_group import CONTENT, Group, make_guest, running_guest
 from .installed import Site, host_state, looking_away
 from .system import attempt, run, wait_until
 
-pytestmark = [pytest.mark.usefixtures("udev_rule"), pytest.mark.deadline(600)]
+pytestmark = pytest.mark.usefixtures("udev_rule")
 
 GUEST = "vg_guest1"
 BENEATH = ("striped", "mirror", "thin1", "thin2")

@@ -119,7 +119,7 @@ def test_a_killed_run_is_recovered(configure: Callable[..., Site], image: Path) 
     site = configure(image)
     before = host_state(image.parent)
     with subprocess.Popen(site.argv("run", "nightly"), stderr=subprocess.DEVNULL) as process:
-        wait_until((site.tree / "etc/hostname").exists, "the guest's tree is there", limit=150)
+        wait_until((site.tree / "etc/hostname").exists, "the guest's tree is there")
         process.send_signal(signal.SIGKILL)
     assert len(servers()) == 1
     assert not guest_groups()

@@ -15,6 +15,7 @@ from pathlib import Path
 from ..system import attempt, run, wait_until
 
 INIT = Path(__file__).with_name("init.sh")
+ATTACH = Path(__file__).with_name("attach.sh")
 FSTAB = "/dev/vg_guest1/root / ext4 defaults 0 1\n/dev/xvda1 /boot ext3 defaults 0 2\n"
 MARKER = "the files of partition 1"
 CONFIGURATION = """\
@@ -23,7 +24,7 @@ memory = 256
 kernel = "/boot/vmlinuz-{release}"
 ramdisk = "/boot/initrd.img-{release}"
 extra = "root=/dev/mapper/vg_guest1-root rw console=hvc0 init=/sbin/init panic=-1"
-disk = ["phy:{disk},xvda,w"]
+disk = ["vdev=xvda, access=w, script={attach}, target={disk}"]
 on_crash = "destroy"
 on_reboot = "destroy"
 """
@@ -76,14 +77,15 @@ class Guest:
     def wait_for_records(self, count: int) -> None:
         """Wait until it has reported ``count`` more."""
         wanted = len(self.records()) + count
-        wait_until(lambda: len(self.records()) >= wanted, f"{self.name} reports {count} records", limit=600)
+        wait_until(lambda: len(self.records()) >= wanted, f"{self.name} reports {count} records")
 
 
 @contextmanager
 def running(name: str, disk: Path, folder: Path) -> Iterator[Guest]:
     """Start a guest from ``disk``, follow its console, and end it without ceremony."""
     configuration, console = folder / f"{name}.cfg", folder / f"{name}.console"
-    configuration.write_text(CONFIGURATION.format(name=name, disk=disk, release=os.uname().release))
+    words = {"name": name, "disk": disk, "attach": ATTACH, "release": os.uname().release}
+    configuration.write_text(CONFIGURATION.format_map(words))
     _create(configuration)
     try:
         with _followed(name, console):

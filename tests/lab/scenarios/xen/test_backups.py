@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ..campaign import samples
 from ..guest_disk import new_tree, new_volume
 from ..installed import Site, host_state
 from ..system import run
@@ -18,7 +19,7 @@ from .guest import MARKER, Guest, Record, counter_of, fill, running
 
 pytestmark = [pytest.mark.deadline(1800), pytest.mark.usefixtures("udev_rule")]
 
-BACKUPS = 10
+BACKUPS = samples(3, 10)
 # So many records the guest writes undisturbed, that there is something to compare with.
 UNDISTURBED = 50
 Tell = Callable[[str, object], None]
