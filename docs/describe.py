@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
+
 TEXTS = Path(__file__).resolve().parent / "reference" / "texts"
 NOTICE = "<!-- Written by docs/generate.py from the code; «make docs» writes it anew. -->\n"
 WIDE = 110
@@ -65,10 +67,17 @@ def class_node(cls: type) -> ast.ClassDef:
     return node
 
 
+def bodies(cls: type) -> Iterator[list[ast.stmt]]:
+    """Give what is written in a class, after what it inherits if it is a struct."""
+    for base in reversed(cls.__mro__):
+        if base is cls or (issubclass(base, msgspec.Struct) and base is not msgspec.Struct):
+            yield class_node(base).body
+
+
 def member_docs(cls: type) -> dict[str, str]:
     """Give the string literal below each member of a class: its documentation."""
     docs = {}
-    for member, below in pairwise(class_node(cls).body):
+    for member, below in (pair for body in bodies(cls) for pair in pairwise(body)):
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
             docs[_name_of(member)] = str(below.value.value)
     return docs
@@ -76,7 +85,7 @@ def member_docs(cls: type) -> dict[str, str]:
 
 def written_types(cls: type) -> dict[str, str]:
     """Give the type of each field of a class, as it is written."""
-    fields = (node for node in class_node(cls).body if isinstance(node, ast.AnnAssign))
+    fields = (node for body in bodies(cls) for node in body if isinstance(node, ast.AnnAssign))
     return {_name_of(node): ast.unparse(node.annotation) for node in fields}
 
 

@@ -1,9 +1,9 @@
-"""Write the reference pages that come from the code.
+"""Write what comes from the code: the reference pages, and backup programs' configurations in contrib.
 
 ::
 
-    python docs/generate.py            write them into docs/reference
-    python docs/generate.py --check    write nothing; exit with 1 if a page there is not as it would be written
+    python docs/generate.py            write them
+    python docs/generate.py --check    write nothing; exit with 1 if a file is not as it would be written
 """
 
 from __future__ import annotations
@@ -23,21 +23,26 @@ import msgspec
 from describe import class_node, line, markdown, member_docs, page, signature, table, words, written_types
 
 from holdstill import hookspecs, plugin
+from holdstill.callers import Target, caller, names, snippet
 from holdstill.cli.app import app
-from holdstill.config.model import GuestConfig, JobConfig
+from holdstill.cli.brought import HOOK as COMMAND
+from holdstill.config.model import Config, GuestConfig, JobConfig
 from holdstill.config.schema import LISTS
 from holdstill.errors import ExitCode, HoldstillError
+from holdstill.host.real import RealHost
 from holdstill.plugins.load import Found, find
 from holdstill.plugins.registry import Registry
 from holdstill.words import Role
 
-DOCS = Path(__file__).resolve().parent
-REFERENCE = DOCS / "reference"
+ROOT = Path(__file__).resolve().parents[1]
+REFERENCE = Path("docs/reference")
 TYPE_NAMES = {
     "Duration": "[time](#sizes-and-times)",
     "Size": "[size](#sizes-and-times)",
     "bool": "`true` or `false`",
     "dict[str, str]": "mapping of texts",
+    "dict[str, GuestConfig]": "[guests](#a-guest) by name",
+    "dict[str, JobConfig]": "[jobs](#a-job) by name",
     "list[int]": "list of numbers",
     "list[str]": "list of texts",
     "list[str | list[str]]": "list of texts, and of lists of texts",
@@ -107,6 +112,8 @@ def configuration() -> str:
     return page(
         "# Configuration",
         words("configuration"),
+        "## Sections",
+        fields(Config),
         "## A guest",
         fields(GuestConfig),
         "## A job",
@@ -125,8 +132,15 @@ def _plugin(found: Found) -> str:
     options = registry().options_of(found.name)
     listed = fields(options) if options.__struct_fields__ else "No options.\n"
     said = f"{summary[:1].upper()}{summary[1:]}"
-    parts = [f"### {found.name}", f"As {' or '.join(roles)}. {said}", rest, listed]
+    entries = [f"An entry of `{key}`:\n\n{fields(cls)}" for key, cls in _structs_in(options).items()]
+    parts = [f"### {found.name}", f"As {' or '.join(roles)}. {said}", rest, listed, *entries]
     return "\n\n".join(part.strip("\n") for part in parts if part).replace("\n\n\n\n", "\n\n")
+
+
+def _structs_in(options: type[msgspec.Struct]) -> dict[str, type[msgspec.Struct]]:
+    """Give the keys whose values are lists of what has keys of its own."""
+    listed = {field.encode_name: typing.get_args(field.type) for field in msgspec.structs.fields(options)}
+    return {key: types[0] for key, types in listed.items() if types and _is(types[0], msgspec.Struct)}
 
 
 def fields(cls: type[msgspec.Struct]) -> str:
@@ -142,11 +156,20 @@ def fields(cls: type[msgspec.Struct]) -> str:
 def _type(written: str, field: msgspec.structs.FieldInfo) -> str:
     if written == "Any":
         return "steps" if field.name in map(str, LISTS) else "step"
-    if typing.get_origin(field.type) is typing.Literal:
-        return " or ".join(f"`{word}`" for word in typing.get_args(field.type))
+    if choices := _choices(field.type):
+        return choices
+    if typing.get_origin(field.type) is list and (choices := _choices(typing.get_args(field.type)[0])):
+        return f"list of {choices}"
     if written in TYPE_NAMES:
         return TYPE_NAMES[written]
+    if any(_is(part, msgspec.Struct) for part in typing.get_args(field.type)):
+        return "list of mappings, below"
     return " or ".join(TYPE_NAMES[part] for part in written.split(" | ") if part != "None")
+
+
+def _choices(kind: Any) -> str:
+    words = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
+    return " or ".join(f"`{word}`" for word in words)
 
 
 def _default(field: msgspec.structs.FieldInfo) -> str:
@@ -166,7 +189,7 @@ def _default(field: msgspec.structs.FieldInfo) -> str:
 def command_line() -> str:
     """Write the reference of the command line."""
     context = click.Context(app, info_name="holdstill")
-    commands = [_command(name, context) for name in app.list_commands(context)]
+    commands = [_command(name, command, context) for name, command in _commands(context)]
     return page(
         "# Command line",
         _usage(context),
@@ -177,9 +200,18 @@ def command_line() -> str:
     )
 
 
-def _command(name: str, parent: click.Context) -> str:
-    command = app.get_command(parent, name)
-    assert command
+def _commands(context: click.Context) -> Iterator[tuple[str, click.Command]]:
+    """Give all commands: the framework's, then those that plugins bring."""
+    for name in app.list_commands(context):
+        command = app.get_command(context, name)
+        assert command
+        yield name, command
+    for found in built_ins():
+        if registry().implements(found.name, COMMAND):
+            yield found.name, registry().call(found.name, COMMAND, host=RealHost(), folder=Path())
+
+
+def _command(name: str, command: click.Command, parent: click.Context) -> str:
     context = click.Context(command, info_name=name, parent=parent)
     return f"## holdstill {name}\n\n{_usage(context)}\n\n{_help(command)}\n\n{_options(command)}"
 
@@ -278,6 +310,21 @@ def _function(function: Any) -> str:
     return f"```python\n{signature(node)}\n```\n\n{markdown(ast.get_docstring(node) or '')}\n"
 
 
+# contrib/NAME: what «holdstill caller NAME nightly» prints
+
+
+NIGHTLY = Target(job="nightly", trees="/run/holdstill/nightly", guests=("web",))
+
+
+def configurations() -> dict[Path, str]:
+    """Write the configuration of every caller."""
+    return {
+        Path("contrib") / name / file.name: snippet(name, file, NIGHTLY)
+        for name in names()
+        for file in caller(name).FILES
+    }
+
+
 # Writing
 
 
@@ -290,26 +337,27 @@ PAGES = {
 }
 
 
-def stale() -> list[str]:
-    """Name the pages that are not as they would be written."""
-    return [name for name, write in PAGES.items() if _on_disk(name) != write()]
+def stale() -> dict[Path, str]:
+    """Give the files that are not as they would be written, with what they would be."""
+    written = {REFERENCE / name: write() for name, write in PAGES.items()} | configurations()
+    return {path: text for path, text in written.items() if _on_disk(path) != text}
 
 
-def _on_disk(name: str) -> str:
-    path = REFERENCE / name
-    return path.read_text() if path.exists() else ""
+def _on_disk(path: Path) -> str:
+    return (ROOT / path).read_text() if (ROOT / path).exists() else ""
 
 
 def main(arguments: list[str]) -> int:
-    """Write the pages, or check them."""
+    """Write the files, or check them."""
     outdated = stale()
     if arguments == ["--check"]:
-        for name in outdated:
-            sys.stderr.write(f"docs/reference/{name} is not what the code says; run «make docs».\n")
+        for path in outdated:
+            sys.stderr.write(f"{path} is not what the code says; run «make docs».\n")
         return 1 if outdated else 0
-    for name in outdated:
-        (REFERENCE / name).write_text(PAGES[name]())
-        sys.stdout.write(f"docs/reference/{name} written\n")
+    for path, text in outdated.items():
+        (ROOT / path).parent.mkdir(exist_ok=True)
+        (ROOT / path).write_text(text)
+        sys.stdout.write(f"{path} written\n")
     return 0
 
 

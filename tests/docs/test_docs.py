@@ -17,6 +17,7 @@ from holdstill.plugins.load import find
 from holdstill.plugins.registry import Registry
 from holdstill.run.job import Resolver
 from holdstill.words import RunInfo
+from holdstill_plugins.prometheus import HELP
 
 from .blocks import Block, Command, blocks, commands, writing
 from .terminal import type_in
@@ -48,6 +49,12 @@ def test_the_generated_reference_is_what_the_code_says() -> None:
     )
     assert done.stderr == ""
     assert done.returncode == 0
+
+
+def test_every_metric_is_on_the_page_about_being_told() -> None:
+    rows = (DOCS / "how-to" / "be-told.md").read_text().splitlines()
+    told = {row for row in rows if row.startswith("| `holdstill_")}
+    assert told == {f"| `holdstill_{name}` | {what} |" for name, what in HELP.items()}
 
 
 # Links

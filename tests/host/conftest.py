@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,7 @@ class Site:
     environment: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.config = self.folder / "holdstill.yaml"
+        self.config = self.folder / "site.yaml"
         self.archives = self.folder / "archives"
         self.archives.mkdir()
         self.trees = self.folder / "trees"
@@ -129,19 +130,26 @@ def host_state(tmp_path: Path) -> Callable[[], dict[str, list[str]]]:
 
     def look() -> dict[str, list[str]]:
         loops = subprocess.run(
-            ["losetup", "--noheadings", "--list", "--output", "NAME,OFFSET,BACK-FILE"],
+            ["losetup", "--raw", "--noheadings", "--list", "--output", "NAME,OFFSET,BACK-FILE"],
             capture_output=True,
             text=True,
             check=True,
         ).stdout.splitlines()
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         mine = str(tmp_path)
+        paths = everything_in(tmp_path)
         return {
             "mounts": sorted(line.split(" ", 5)[4] for line in mounts if mine in line),
             "loops": sorted(line for line in loops if mine in line),
-            "copies": sorted(str(path) for path in tmp_path.rglob(".*.holdstill-*")),
-            "trees": sorted(str(path) for path in (tmp_path / "trees").rglob("*")),
-            "unfinished": sorted(str(path) for path in tmp_path.rglob("*.partial")),
+            "copies": [path for path in paths if fnmatch(Path(path).name, ".*.holdstill-*")],
+            "trees": [path for path in paths if path.startswith(f"{tmp_path}/trees/")],
+            "unfinished": [path for path in paths if path.endswith(".partial")],
         }
 
     return look
+
+
+def everything_in(folder: Path) -> list[str]:
+    """Find what is beneath a folder; os.walk passes over what goes away meanwhile, as trees do that are let go of."""
+    walk = os.walk(folder)
+    return sorted(os.path.join(at, name) for at, folders, files in walk for name in (*folders, *files))

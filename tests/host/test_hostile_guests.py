@@ -293,12 +293,16 @@ def write_and_fsync(path: Path) -> None:
     os.close(folder)
 
 
-OUTSIDE = {"root": [Extents(1 << 24, 2)]}
-OVERLAPPING = {"root": [Extents(0, 4)], "data": [Extents(2, 4)]}
-TWICE = {"root": [Extents(0, 2), Extents(0, 2)]}
+HOSTILE = {
+    "outside": {"root": [Extents(1 << 24, 2)]},
+    "overlapping": {"root": [Extents(0, 4)], "data": [Extents(2, 4)]},
+    "twice": {"root": [Extents(0, 2), Extents(0, 2)]},
+    "on itself": {"root": [Extents(0, 2, "root")]},
+    "in circles": {"root": [Extents(0, 2, "data")], "data": [Extents(0, 2, "root")]},
+}
 
 
-@pytest.mark.parametrize("volumes", [OUTSIDE, OVERLAPPING, TWICE], ids=["outside", "overlapping", "twice"])
+@pytest.mark.parametrize("volumes", HOSTILE.values(), ids=HOSTILE)
 def test_metadata_that_no_lvm_would_write_opens_nothing(site, new_disk, host_state, volumes):
     disk = new_disk(layout="bare", lvm=True)
     write_volume_group("vg_web", [(disk.path, Stretch(0, disk.path.stat().st_size))], volumes)
