@@ -152,4 +152,4 @@ def host_state(tmp_path: Path) -> Callable[[], dict[str, list[str]]]:
 def everything_in(folder: Path) -> list[str]:
     """Find what is beneath a folder; os.walk passes over what goes away meanwhile, as trees do that are let go of."""
     walk = os.walk(folder)
-    return sorted(os.path.join(at, name) for at, folders, files in walk for name in (*folders, *files))
+    return sorted(f"{at}/{name}" for at, folders, files in walk for name in (*folders, *files))

@@ -18,6 +18,8 @@ from textwrap import dedent, indent
 
 import pytest
 
+from ..conftest import everything_in
+
 LIMIT = 90.0
 "Seconds after which a condition that we wait for will not come."
 
@@ -199,8 +201,7 @@ class Place:
     def left(self) -> list[str]:
         """All that a run would have to let go of: copies, trees and journals."""
         copies = [path.name for path in self.root.glob("web.img.copy-*")]
-        walk = os.walk(self.trees)  # which passes over what goes away meanwhile
-        trees = [os.path.relpath(os.path.join(at, name), self.root) for at, *names in walk for name in sum(names, [])]
+        trees = [path.removeprefix(f"{self.root}/") for path in everything_in(self.trees)]
         journals = [path.name for path in self.state.glob("journals/*")]
         return copies + trees + journals
 
