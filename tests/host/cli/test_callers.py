@@ -86,6 +86,11 @@ def test_a_link_that_names_no_caller_is_holdstill(name):
     assert words_of(name, ["held"]) == ["held"]
 
 
+@pytest.mark.parametrize("name", ["create_filesystem_snapshot", "create_filesystem_snapshot.a.b"])
+def test_a_link_with_the_name_of_a_program_that_a_caller_looks_for_tells_the_hook_that_name(name):
+    assert words_of(name, ["--job", "x"]) == ["hook", "urbackup", name, "--job", "x"]
+
+
 def test_a_link_with_a_callers_name_is_its_hook(place):
     link = place.root / "holdstill-kopia.nightly"
     link.symlink_to(place.command[0])
