@@ -33,12 +33,13 @@ COMMANDS = {
     "plan": "Print the commands that a job would run; change nothing.",
     "plugins": "List the plugins of this host.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
+    "import": "Write a configuration from that of the shell script «guest_lvm_mounter».",
 }
 
 HIDDEN = {"tend"}
 "Commands that holdstill itself calls."
 
-SILENT = {"caller", "held", "paths"}
+SILENT = {"caller", "held", "import", "paths"}
 "Commands that log nothing: they start without structlog."
 
 BROUGHT = ("PLUGIN", "What a plugin brings, by the plugin's name: «holdstill plugins» tells which do.")
