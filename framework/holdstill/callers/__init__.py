@@ -2,7 +2,8 @@
 
 A caller's module has ``FILES``: what a site pastes into its configuration (``holdstill caller NAME JOB``), from
 ``texts/NAME``. A caller that speaks in arguments or in an environment of its own also has ``hook``, which tells what
-it wants of us (``holdstill hook NAME …``). Light to import: a hook waits for it.
+it wants of us (``holdstill hook NAME …``), and ``SILENT`` if it bears no word, of a failure neither. Light to import: a
+hook waits for it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ TREE = "@TREE@"
 "A line of a text with this in it is repeated for each guest's tree."
 
 PROGRAMS = {
+    "bpstart_notify": "netbackup",
+    "bpend_notify": "netbackup",
     "create_filesystem_snapshot": "urbackup",
     "remove_filesystem_snapshot": "urbackup",
 }
@@ -103,6 +106,11 @@ def hook_of(name: str) -> Hook:
 
         raise UsageError(f"{name} calls «holdstill pre» and «holdstill post» themselves; it has no hook.")
     return hook
+
+
+def is_silent(name: str) -> bool:
+    """Tell whether a caller's hook must print nothing, whatever happens."""
+    return getattr(caller(name), "SILENT", False)
 
 
 def snippet(name: str, file: File, target: Target) -> str:

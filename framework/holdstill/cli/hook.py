@@ -6,9 +6,9 @@ import os
 
 import click
 
-from holdstill.callers import Call, Given, hook_of
+from holdstill.callers import Call, Given, hook_of, is_silent
 from holdstill.cli.common import session_key, within_option
-from holdstill.cli.output import say
+from holdstill.cli.output import hush, say
 from holdstill.errors import UsageError
 from holdstill.places import Places
 
@@ -32,6 +32,8 @@ def command(places: Places, job: str, within: float | None, caller: str, words: 
     configured. A link to holdstill that is named «holdstill-CALLER» or «holdstill-CALLER.JOB» calls this, too, and
     so does one with the name of a program that CALLER itself looks for, such as «create_filesystem_snapshot.JOB».
     """
+    if is_silent(caller):
+        hush()
     call = hook_of(caller)(Given(job, words, os.environ, str(places.trees)))
     call = call._replace(session=session_key(call.session), within=within or call.within)
     if call.do and not call.job:

@@ -188,7 +188,7 @@ def holdstill_undo(facts):
 def test_what_the_caller_says_of_its_backup_reaches_the_background(held_place):
     held_place.plugin("listener", LISTENER.format(heard=held_place.root / "heard"))
     assert held_place.run("post", "nightly", "--detach", "--outcome=failed").silent
-    assert held_place.run("held", "--wait=20s").code == 0
+    assert held_place.run("held", "--wait=90s").code == 0
     assert (held_place.root / "heard").read_text() == "failed"
 
 
