@@ -11,6 +11,8 @@ import pytest
 
 from holdstill.host import detached
 
+from ..test_services import CONFIGURATION, Service, _filled
+
 SCRIPT = Path(__file__).parents[3] / "contrib" / "guest_lvm_mounter" / "guest_lvm_mounter"
 
 in_the_background = pytest.mark.skipif(
@@ -230,3 +232,38 @@ def test_fork_umount_while_a_reader_holds_the_tree_lets_go_when_it_has_gone(
         reader.wait()
     assert place.run("held", "--wait").code == 0
     assert host_state() == before
+
+
+@pytest.fixture
+def service(place, new_disk):
+    """A service that reads the tree when it is started while that is there, and the job that may stop it."""
+    folder = place.root / "service"
+    folder.mkdir()
+    made = Service(folder, place.tree / "etc" / "fstab")
+    patient = CONFIGURATION.replace("start-within: 2s", "start-within: 60s")
+    place.config.write_text(_filled(patient, {"disk": new_disk(folder, lvm=False).path, **made.words}))
+    yield made
+    made.call("stop")
+
+
+@in_the_background
+def test_fork_umount_stops_the_service_that_holds_the_tree_and_starts_it_again(place, mounter, service):
+    assert mounter.call("mount").silent
+    service.reads()
+    first = service.pid
+    assert mounter.call("fork", "umount").silent
+    assert place.run("held", "--wait").code == 0
+    assert service.call("status") == 0
+    assert service.pid != first
+
+
+@in_the_background
+def test_with_svc_shutdown_off_the_service_goes_on_and_what_it_holds_is_held(place, mounter, service):
+    assert mounter.call("mount").silent
+    service.reads()
+    first = service.pid
+    assert mounter.call("fork", "umount", SVC_SHUTDOWN="0").silent
+    assert place.run("held", "--wait").code == 81
+    assert service.pid == first
+    assert mounter.call("umount").silent
+    assert place.held() == []
