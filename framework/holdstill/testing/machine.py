@@ -22,6 +22,7 @@ from holdstill.host.interruption import Interruption
 from holdstill.host.planning import Nobody
 from holdstill.host.real import RealHost
 from holdstill.testing.commands import mounts, nbd, services
+from holdstill.testing.commands.arguments import Tool
 from holdstill.testing.contents import Content, Nothing, Qcow2, at
 from holdstill.testing.faults import Fault, Killed, Kind
 from holdstill.testing.kernel import FENCED, READER, Kernel, Service, Volume, map_name
@@ -52,6 +53,8 @@ class Machine:
         "The host's own LVM configuration, as «lvmconfig» prints it."
         self.programs: dict[str, Callable[[list[str]], int]] = {}
         "Programs of the site, such as a backup."
+        self.tools: dict[str, Tool] = {}
+        "Commands that the model does not know by itself."
         self.called_by = ""
         "The service that has started us, if one has."
         self.on_death: Callable[[], None] = _killed
@@ -215,7 +218,7 @@ class Machine:
         """See :meth:`holdstill.host.Host.installed`."""
         from holdstill.testing.commands import known
 
-        return tool in known() or tool in self.programs
+        return tool in known() or tool in self.programs or tool in self.tools
 
     # What there is
 
