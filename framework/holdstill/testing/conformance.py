@@ -212,7 +212,7 @@ class Conformance:
             trial.machine.broken = set()
             trial.recover()
             assert_as_before(
-                trial, f"a run that died at «{command}», and a second recovery, {what} being mended,"
+                trial, f"a run died at «{command}», and was recovered twice, {what} being broken at first,"
             )
 
 

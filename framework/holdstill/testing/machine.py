@@ -122,15 +122,15 @@ class Machine:
         return Kind.FAIL if argv[0] in self.broken else None
 
     @contextmanager
-    def companion(self, *argv: str, **how: object) -> Iterator[Companion]:
+    def companion(self, *argv: str, limit: float = 30, **how: object) -> Iterator[Companion]:
         """See :meth:`holdstill.host.Host.companion`. A modelled one dies with us, and does nothing: the worst case."""
         del how
-        self.run("companion", *argv)
+        self.run("companion", *argv, deadline=limit)
         yield Nobody()
 
     def beside(self, *argv: str) -> Companion:
         """See :meth:`holdstill.host.Host.beside`: as with :meth:`companion`, the worst case."""
-        self.run("companion", *argv)
+        self.run("companion", *argv, deadline=0)  # it is not waited for
         return Nobody()
 
     def shielded(self) -> AbstractContextManager[None]:

@@ -27,13 +27,15 @@ class Timekeeper(Overseer):
         """See :meth:`holdstill.plugins.overseer.Overseer.watching`."""
         may = LIMITS.get(hook, LIMIT) + longer if limit is None else limit
         began = self._machine.spent
-        with super().watching(who, hook, limit, longer=longer) as nothing:
-            yield nothing
-        took = self._machine.spent - began
-        if (
-            took > may and hook not in PHASE_HOOKS
-        ):  # in a phase others are at work, within limits of their own
-            self.late.append(f"{who} is in {hook} for {took:g} s, and may be for {may:g} s.")
+        try:
+            with super().watching(who, hook, limit, longer=longer) as nothing:
+                yield nothing
+        finally:
+            took = self._machine.spent - began
+            if (
+                took > may and hook not in PHASE_HOOKS
+            ):  # in a phase others are at work, within limits of their own
+                self.late.append(f"{who} is in {hook} for {took:g} s, and may be for {may:g} s.")
 
 
 @contextmanager
