@@ -7,10 +7,9 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from pathlib import Path
 
-import msgspec
+from holdstill.testing.documented import bodies, name_of
 
 TEXTS = Path(__file__).resolve().parent / "reference" / "texts"
 NOTICE = "<!-- Written by docs/generate.py from the code; «make docs» writes it anew. -->\n"
@@ -60,38 +59,10 @@ def words(name: str) -> str:
 # What the code says
 
 
-def class_node(cls: type) -> ast.ClassDef:
-    """Give the syntax tree of a class."""
-    node = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
-    assert isinstance(node, ast.ClassDef)
-    return node
-
-
-def bodies(cls: type) -> Iterator[list[ast.stmt]]:
-    """Give what is written in a class, after what it inherits if it is a struct."""
-    for base in reversed(cls.__mro__):
-        if base is cls or (issubclass(base, msgspec.Struct) and base is not msgspec.Struct):
-            yield class_node(base).body
-
-
-def member_docs(cls: type) -> dict[str, str]:
-    """Give the string literal below each member of a class: its documentation."""
-    docs = {}
-    for member, below in (pair for body in bodies(cls) for pair in pairwise(body)):
-        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-            docs[_name_of(member)] = str(below.value.value)
-    return docs
-
-
 def written_types(cls: type) -> dict[str, str]:
     """Give the type of each field of a class, as it is written."""
     fields = (node for body in bodies(cls) for node in body if isinstance(node, ast.AnnAssign))
-    return {_name_of(node): ast.unparse(node.annotation) for node in fields}
-
-
-def _name_of(node: ast.stmt) -> str:
-    target = node.target if isinstance(node, ast.AnnAssign) else getattr(node, "targets", [None])[0]
-    return target.id if isinstance(target, ast.Name) else ""
+    return {name_of(node): ast.unparse(node.annotation) for node in fields}
 
 
 def signature(node: ast.FunctionDef) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 
 import click
 import msgspec
-from describe import class_node, line, markdown, member_docs, page, signature, table, words, written_types
+from describe import line, markdown, page, signature, table, words, written_types
 
 from holdstill import hookspecs, plugin
 from holdstill.callers import Target, caller, names, snippet
@@ -32,6 +32,7 @@ from holdstill.errors import ExitCode, HoldstillError
 from holdstill.host.real import RealHost
 from holdstill.plugins.load import Found, find
 from holdstill.plugins.registry import Registry
+from holdstill.testing.documented import class_node, member_docs
 from holdstill.words import Role
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -24,6 +24,7 @@ from holdstill.facts import Facts
 from holdstill.host import Answer, Companion, Holder, Host, Node, NodeKind
 from holdstill.host.failures import CommandFailedError, CommandStuckError
 from holdstill.host.tools import missing_tools
+from holdstill.plugins.api import API_VERSION
 from holdstill.run.outcome import CallerVerdict, Outcome
 from holdstill.run.run import Run
 from holdstill.text import printable
@@ -54,6 +55,7 @@ from holdstill.words import (
 hookimpl = HookimplMarker("holdstill")
 
 __all__ = [
+    "API_VERSION",
     "Answer",
     "BackupError",
     "CallerVerdict",

@@ -21,6 +21,7 @@ from holdstill.plugin import (
     Kind,
     Layer,
     NoOptions,
+    NotPlannableError,
     Search,
     Sources,
     Step,
@@ -68,6 +69,8 @@ def holdstill_open(step: Step[NoOptions], sources: Sources, hold: Hold, host: Ho
     writable = [
         _writable(device, f"{prefix}-pv{number}", hold, host) for number, device in enumerate(physical)
     ]
+    if not all(host.look(path) for path in writable):
+        raise NotPlannableError("which volumes are on the physical volumes is known once they are mapped")
     group = f"hs_{step.run.id}_{safe_name(step.guest)}"
     names = _original_names(writable, host)
     _activate(group, writable, hold, host)

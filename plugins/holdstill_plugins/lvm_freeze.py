@@ -17,6 +17,8 @@ from holdstill_plugins.lvm_names import map_name
 
 LONGEST = 15
 "Seconds for each origin after which the watchdog resumes them all, whatever has become of us."
+DEADLINE = 30.0
+"Seconds for one command: to freeze, or to let go, may take a minute in all."
 
 
 @contextmanager
@@ -43,10 +45,10 @@ def _frozen(maps: list[str], longest: float, host: Host) -> Iterator[None]:
     lvm_watch.begin(host, maps[0], maps, longest)
     began = time.monotonic()
     try:
-        host.run("dmsetup", "suspend", "--nolockfs", *maps)
+        host.run("dmsetup", "suspend", "--nolockfs", *maps, deadline=DEADLINE)
         yield
     finally:
-        host.run("dmsetup", "resume", *maps)
+        host.run("dmsetup", "resume", *maps, deadline=DEADLINE)
         lvm_watch.end(host, maps[0])
     if time.monotonic() - began > longest:
         raise SnapshotError(

@@ -5,20 +5,19 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import structlog
 
+from holdstill.run import tend
 from holdstill.testing import (
     Machine,
-    Trial,
+    Shape,
     classic_disk,
     layered_disk,
     partitioned_disk,
     plain_disk,
-    trial_in,
 )
 
 JOB = """
@@ -28,34 +27,6 @@ jobs:
     backup: {backup}
 """
 COMMAND = "{command: {run: backup-program}}"
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A machine with its guests, and a job on them."""
-
-    configuration: str
-    prepare: Callable[[Machine], None]
-    device_mapper: bool = True
-    can_clone: bool = True
-    backup: Callable[[Machine], None] = lambda _machine: None
-    "What the backup does to the machine."
-
-    def trial(self, folder: Path) -> Trial:
-        """A new machine with this shape."""
-        trial = trial_in(
-            folder,
-            self.configuration,
-            self.prepare,
-            device_mapper=self.device_mapper,
-            can_clone=self.can_clone,
-        )
-        trial.machine.programs["backup-program"] = lambda _trees: self._back_up(trial.machine)
-        return trial
-
-    def _back_up(self, machine: Machine) -> int:
-        self.backup(machine)
-        return 0
 
 
 def _guest(name: str, disk: str, **steps: str) -> str:
@@ -229,3 +200,9 @@ def no_log() -> Iterator[None]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture
+def nothing_is_tended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tend nothing by the clock: on a slow computer there would be other commands than on a quick one."""
+    monkeypatch.setattr(tend, "FIRST_LOOK", 3600.0)

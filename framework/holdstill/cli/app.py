@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,6 +35,7 @@ COMMANDS = {
     "plugins": "List the plugins of this host.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
     "import": "Write a configuration from that of the shell script «guest_lvm_mounter».",
+    "new-plugin": "Write a distribution with plugins of your own, to begin from.",
 }
 
 HIDDEN = {"tend"}
@@ -41,6 +43,9 @@ HIDDEN = {"tend"}
 
 SILENT = {"caller", "held", "import", "paths"}
 "Commands that log nothing: they start without structlog."
+
+CALLED_IN = "holdstill: the folder that it was called in"
+"Where the context has that, for what a user names relative to it: we work in /."
 
 BROUGHT = ("PLUGIN", "What a plugin brings, by the plugin's name: «holdstill plugins» tells which do.")
 "A row of the help: to name them, all plugins would have to be loaded."
@@ -60,7 +65,7 @@ class Commands(click.Group):
             return _brought(ctx, cmd_name)
         if cmd_name not in SILENT:
             importlib.import_module("holdstill.cli.structlog_alone")
-        module = importlib.import_module(f"holdstill.cli.{cmd_name}")
+        module = importlib.import_module(f"holdstill.cli.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 
@@ -113,6 +118,8 @@ def app(ctx: click.Context, /, **paths: Path) -> None:
     insist_on(ctx.obj.state)
     insist_on(ctx.obj.trees)
     os.umask(0o022)
+    with suppress(OSError):  # the folder is gone
+        ctx.meta[CALLED_IN] = Path.cwd()
     os.chdir("/")
 
 

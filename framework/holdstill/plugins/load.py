@@ -38,7 +38,7 @@ def find(drop_ins: Path, only: str = "") -> Iterator[Found]:
     With ``only`` a name, load no others.
     """
     taken: dict[str, str] = {}
-    for found in (*_installed(only), *_dropped_in(drop_ins, only)):
+    for found in (*_installed(only), *dropped_in(drop_ins, only)):
         if found.name in taken:
             yield Found(
                 name=found.name,
@@ -53,11 +53,15 @@ def find(drop_ins: Path, only: str = "") -> Iterator[Found]:
 def _installed(only: str) -> Iterator[Found]:
     points = entry_points(group=GROUP, name=only) if only else entry_points(group=GROUP)
     for point in sorted(points, key=_ours_first):
-        origin = f"{point.dist.name} {point.dist.version}" if point.dist else point.value
-        try:
-            yield Found(name=point.name, origin=origin, plugin=point.load())
-        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-            yield Found(name=point.name, origin=origin, broken=_reason(error))
+        yield loaded(point, f"{point.dist.name} {point.dist.version}" if point.dist else point.value)
+
+
+def loaded(point: EntryPoint, origin: str) -> Found:
+    """Load one plugin, or find out why it does not load."""
+    try:
+        return Found(name=point.name, origin=origin, plugin=point.load())
+    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        return Found(name=point.name, origin=origin, broken=_reason(error))
 
 
 def _ours_first(point: EntryPoint) -> tuple[bool, str, str]:
@@ -65,7 +69,8 @@ def _ours_first(point: EntryPoint) -> tuple[bool, str, str]:
     return distribution != "holdstill", distribution, point.name
 
 
-def _dropped_in(folder: Path, only: str) -> Iterator[Found]:
+def dropped_in(folder: Path, only: str = "") -> Iterator[Found]:
+    """Load the single files in a folder; with ``only`` a name, no others."""
     try:
         paths = sorted(folder.glob("*.py"))
     except OSError:

@@ -13,6 +13,7 @@ import pluggy
 
 from holdstill import hookspecs
 from holdstill.errors import HoldstillError, PluginBugError, UnavailableError
+from holdstill.plugins.api import mismatch
 from holdstill.plugins.load import Found, find
 from holdstill.plugins.overseer import Bounded, Overseer
 from holdstill.text import nearest
@@ -52,7 +53,7 @@ class Registry:
 
     def add(self, found: Found) -> None:
         """Register a plugin, or remember why it cannot be."""
-        broken = found.broken or self._register(found)
+        broken = found.broken or mismatch(found.plugin) or self._register(found)
         self.found.append(msgspec.structs.replace(found, broken=broken))
 
     def _register(self, found: Found) -> str:

@@ -20,6 +20,9 @@ from holdstill.words import Device, Exposed, MakeSnapshots, Sources, Step, Tree
 
 log = structlog.get_logger()
 
+COPYING = 24 * 3600.0
+"Seconds that a disk may take besides, when its snapshot is made: it may be a copy, whose command has this deadline."
+
 Group = tuple[Guest, ...]
 
 
@@ -72,7 +75,7 @@ def hold_still(run: Run, group: list[Ready]) -> list[tuple[Device, ...]]:
 def make_snapshots(run: Run, held: Ready) -> tuple[Device, ...]:
     """Make the snapshots of one guest."""
     step = held.guest.snapshot
-    with run.plugins.overseer.watching(step.title, "holdstill_snapshot"):
+    with run.plugins.overseer.watching(step.title, "holdstill_snapshot", longer=COPYING * len(step.disks)):
         snapshots: tuple[Device, ...] = _step(step, lambda: held.make(run.hold(step.plugin, held.guest.name)))
     _expect(step, snapshots, Device)
     if len(snapshots) != len(step.disks):

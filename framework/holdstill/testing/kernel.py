@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from holdstill.testing.contents import Content
 
@@ -130,6 +131,8 @@ class Kernel:
     "What systemd-logind has scheduled."
     frozen: set[str] = field(default_factory=set)
     "What is quiet until somebody lets it go: mount points, guests, applications."
+    own: dict[str, Any] = field(default_factory=dict)
+    "What commands remember that a plugin's author adds; a boot changes nothing of it."
     boot: int = 1
 
 

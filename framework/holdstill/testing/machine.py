@@ -22,6 +22,7 @@ from holdstill.host.interruption import Interruption
 from holdstill.host.planning import Nobody
 from holdstill.host.real import RealHost
 from holdstill.testing.commands import mounts, nbd, services
+from holdstill.testing.commands.arguments import Tool
 from holdstill.testing.contents import Content, Nothing, Qcow2, at
 from holdstill.testing.faults import Fault, Killed, Kind
 from holdstill.testing.kernel import FENCED, READER, Kernel, Service, Volume, map_name
@@ -52,6 +53,8 @@ class Machine:
         "The host's own LVM configuration, as «lvmconfig» prints it."
         self.programs: dict[str, Callable[[list[str]], int]] = {}
         "Programs of the site, such as a backup."
+        self.tools: dict[str, Tool] = {}
+        "Commands that the model does not know by itself."
         self.called_by = ""
         "The service that has started us, if one has."
         self.on_death: Callable[[], None] = _killed
@@ -119,15 +122,15 @@ class Machine:
         return Kind.FAIL if argv[0] in self.broken else None
 
     @contextmanager
-    def companion(self, *argv: str, **how: object) -> Iterator[Companion]:
+    def companion(self, *argv: str, limit: float = 30, **how: object) -> Iterator[Companion]:
         """See :meth:`holdstill.host.Host.companion`. A modelled one dies with us, and does nothing: the worst case."""
         del how
-        self.run("companion", *argv)
+        self.run("companion", *argv, deadline=limit)
         yield Nobody()
 
     def beside(self, *argv: str) -> Companion:
         """See :meth:`holdstill.host.Host.beside`: as with :meth:`companion`, the worst case."""
-        self.run("companion", *argv)
+        self.run("companion", *argv, deadline=0)  # it is not waited for
         return Nobody()
 
     def shielded(self) -> AbstractContextManager[None]:
@@ -215,7 +218,7 @@ class Machine:
         """See :meth:`holdstill.host.Host.installed`."""
         from holdstill.testing.commands import known
 
-        return tool in known() or tool in self.programs
+        return tool in known() or tool in self.programs or tool in self.tools
 
     # What there is
 

@@ -8,14 +8,17 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from holdstill.journal.shelf import holds
+from holdstill.journal.records import last_first
+from holdstill.journal.shelf import Held, holds
 from holdstill.places import Places
-from holdstill.plugins.load import Found
+from holdstill.plugins.load import Found, find
 from holdstill.plugins.registry import Registry
 from holdstill.run import conduct, recover
+from holdstill.run.lifecycle import CORE
 from holdstill.run.limit import limited
 from holdstill.run.outcome import CallerVerdict, Outcome
-from holdstill.run.start import Site, new_info, registry
+from holdstill.run.plan import Plan, plan
+from holdstill.run.start import Site, new_info, resolve
 from holdstill.testing.faults import OF_QUESTIONS, Fault, Kind
 from holdstill.testing.machine import Machine
 
@@ -76,14 +79,31 @@ class Trial:
         """Do a job's second half."""
         return recover.post(self.site, job, session, verdict)
 
+    def plan(self, job: str = "nightly") -> Plan:
+        """Say what a job would do."""
+        info = new_info(self.site, job)
+        return plan(self.site, info, resolve(self.site, info))
+
     def recover(self) -> list[Outcome]:
         """Finish what dead runs left."""
         return recover.recover(self.site)
 
+    def recover_in_passing(self) -> None:
+        """Try once to finish what dead runs left, as another job does before it begins."""
+        recover.clear_the_way(self.site, new_info(self.site, "another"))
+
     def held(self) -> list[str]:
         """What the journals say is held."""
-        found = holds(self.places.state, self.machine.boot)
-        return [promise.what for held in found for promise in held.story.open]
+        return [promise.what for held in self._holds() for promise in held.story.open]
+
+    def undo_all(self) -> None:
+        """Undo every promise that the journals know, last first, kept already or not; change no journal."""
+        for held in self._holds():
+            for promise in last_first(held.story.promises):
+                self._registry.call(promise.plugin, "holdstill_undo", facts=promise.facts, host=self.machine)
+
+    def _holds(self) -> Iterator[Held]:
+        return holds(self.places.state, self.machine.boot)
 
     def in_another_process(self, part: Callable[[Trial], object], fault: Fault | None = None) -> int:
         """Do ``part`` in a process of its own, which dies where ``fault`` says; give its exit code.
@@ -135,5 +155,7 @@ def trial_in(folder: Path, configuration: str, prepare: Callable[[Machine], None
 
 @cache
 def _registry(drop_ins: Path, plugins: tuple[Found, ...]) -> Registry:
-    """Find plugins, the same ones once: that takes longer than a run."""
-    return registry(Places(plugins=drop_ins), plugins)
+    """Find plugins, the same ones once: that takes longer than a run. Those that are given replace installed ones."""
+    given = {found.name for found in plugins}
+    others = (found for found in find(drop_ins) if found.name not in given)
+    return Registry((CORE, *plugins, *others))

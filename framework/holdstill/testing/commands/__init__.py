@@ -41,11 +41,12 @@ def perform(machine: Machine, argv: tuple[str, ...]) -> Answer:
         return Answer(argv, 0, out="ready")
     if argv[0] in machine.programs:
         return Answer(argv, machine.programs[argv[0]](arguments))
-    if name not in TABLE:
-        raise AssertionError(f"the modelled machine has no command {argv[0]!r}")
+    work = machine.tools[name].work if name in machine.tools else TABLE.get(name)
+    if work is None:
+        raise AssertionError(f"the modelled machine has no command {argv[0]!r}; give it one in its 'tools'")
     if name in NEEDS_DEVICE_MAPPER and not machine.device_mapper:
         return Answer(argv, 1, err="Failure to communicate with kernel device-mapper driver.")
     try:
-        return Answer(argv, 0, out=TABLE[name](machine, arguments) or "")
+        return Answer(argv, 0, out=work(machine, arguments) or "")
     except Refused as refused:
         return Answer(argv, refused.status, out=refused.out, err=str(refused))

@@ -1,8 +1,23 @@
-"""Reading a modelled command's arguments."""
+"""What a modelled command is, how it refuses, and how it reads its arguments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+if TYPE_CHECKING:
+    from holdstill.testing.machine import Machine
+
+Work: TypeAlias = "Callable[[Machine, list[str]], str | None]"
+"What a command does to the machine, given its arguments; it gives what it prints, or raises :class:`Refused`."
+
+
+class Tool(NamedTuple):
+    """A command that the model does not know by itself: a plugin's own tool. It keeps what it changes in the kernel."""
+
+    work: Work
+    part: Work = lambda _machine, _arguments: None
+    "What it has done when it is killed in the middle."
 
 
 class Refused(Exception):  # noqa: N818  it is an answer, not a defect

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 def do_a_part(machine: Machine, argv: tuple[str, ...]) -> None:
     """Do what a command has done when it is killed."""
-    if part := PARTS.get(argv[0]):
+    part = machine.tools[argv[0]].part if argv[0] in machine.tools else PARTS.get(argv[0])
+    if part:
         part(machine, list(argv[1:]))
 
 

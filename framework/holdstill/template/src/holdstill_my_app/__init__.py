@@ -1,0 +1,1 @@
+"""Plugins of holdstill's for my-app."""
