@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from holdstill import __version__
+from holdstill.cli.called_in import leave
 from holdstill.cli.output import STDERR, tell
 from holdstill.cli.sudo import called_by_sudo, forget_the_callers_environment
 from holdstill.errors import ConfigError, ExitCode, HoldstillError, RunInterrupted
@@ -43,9 +43,6 @@ HIDDEN = {"tend"}
 
 SILENT = {"caller", "held", "import", "paths"}
 "Commands that log nothing: they start without structlog."
-
-CALLED_IN = "holdstill: the folder that it was called in"
-"Where the context has that, for what a user names relative to it: we work in /."
 
 BROUGHT = ("PLUGIN", "What a plugin brings, by the plugin's name: «holdstill plugins» tells which do.")
 "A row of the help: to name them, all plugins would have to be loaded."
@@ -118,9 +115,7 @@ def app(ctx: click.Context, /, **paths: Path) -> None:
     insist_on(ctx.obj.state)
     insist_on(ctx.obj.trees)
     os.umask(0o022)
-    with suppress(OSError):  # the folder is gone
-        ctx.meta[CALLED_IN] = Path.cwd()
-    os.chdir("/")
+    leave(ctx)
 
 
 def call(arguments: Sequence[str]) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from holdstill.cli.called_in import PathFromThere
 from holdstill.cli.output import say, tell
 from holdstill.errors import StorageError, UsageError
 from holdstill.text import one_line
@@ -19,9 +20,7 @@ def _renamed(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str,
 
 
 @click.command("import")
-@click.argument(
-    "folder", metavar="DIR", type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True)
-)
+@click.argument("folder", metavar="DIR", type=PathFromThere(exists=True, file_okay=False))
 @click.option(
     "--rename",
     "renamed",
@@ -33,7 +32,7 @@ def _renamed(_ctx: click.Context, _parameter: click.Parameter, words: tuple[str,
 @click.option(
     "--to",
     "target",
-    type=click.Path(path_type=Path, resolve_path=True),
+    type=PathFromThere(),
     metavar="FILE",
     help="Write to this file, which there must not be yet, in place of standard output.",
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from holdstill.cli.app import CALLED_IN
+from holdstill.cli.called_in import PathFromThere, called_in
 from holdstill.cli.output import say
 from holdstill.places import Places
 from holdstill.plugins.load import find
@@ -17,7 +17,7 @@ from holdstill.plugins.new import Names, make
 @click.argument("name")
 @click.option(
     "--to",
-    type=click.Path(path_type=Path),
+    type=PathFromThere(),
     metavar="FOLDER",
     help="A new folder, or an empty one. Default: holdstill-NAME, where you are.",
 )
@@ -30,7 +30,7 @@ def command(ctx: click.Context, name: str, to: Path | None) -> int:
     """
     places: Places = ctx.obj
     names = Names.of(name, {found.name: found.origin for found in find(places.plugins)})
-    folder = ctx.meta.get(CALLED_IN, Path("/")) / (to or names.distribution)
+    folder = to or called_in(ctx) / names.distribution
     make(names, folder)
     say(
         f"{folder} has the plugins {', '.join(names.plugins)}, and their tests. Run them:\n"

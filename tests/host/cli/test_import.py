@@ -23,6 +23,12 @@ def test_it_prints_a_configuration_and_tells_what_it_left_out(place, old):
     assert "disks: [/dev/hostvg/web]" in result.out
 
 
+def test_paths_are_relative_to_where_it_is_called(place, old):
+    result = place.run("import", "old", "--to", "new.yaml", cwd=place.root)
+    assert (result.code, result.err) == (0, LEFT_OUT)
+    assert f"holdstill import {old}" in (place.root / "new.yaml").read_text()
+
+
 def test_what_it_wrote_to_a_file_is_as_check_wants_it(place, old):
     printed = place.run("import", str(old)).out
     place.config.unlink()
