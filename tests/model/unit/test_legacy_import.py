@@ -251,7 +251,7 @@ OLD = st.builds(
 
 
 @given(old=OLD)
-@settings(max_examples=25)
+@settings(max_examples=25, derandomize=True)
 def test_whatever_was_set_is_written_as_a_configuration_that_says_just_that(tmp_path_factory, old):
     place = tmp_path_factory.mktemp("new") / "new.yaml"
     place.write_text(configuration(old, "/etc/o\nld"))
