@@ -8,11 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from holdstill.config.complaints import Complaints
 from holdstill.config.load import NAME as NAME_OF_GUEST
-from holdstill.errors import NotFoundError, StorageError, UsageError
+from holdstill.errors import ConfigError, NotFoundError, StorageError, UsageError
 from holdstill.legacy.shell import Assignments
-from holdstill.text import nearest
+from holdstill.text import nearest, printable
 
 KNOWN = {
     "HOST_VG": "the host's volume group, with a logical volume for each guest",
@@ -71,31 +70,39 @@ class Reader:
         self._folder, self._renamed = folder, renamed
         self._files: list[str] = []
         self._left_out: list[str] = []
+        self._wrong: list[str] = []
+        self._assigned: list[tuple[str, int, str]] = []
+        self._used: set[str] = set()
 
     def read(self) -> OldScript:
         """Give all that is set. Raises NotFoundError if nothing is, ConfigError if it makes no configuration."""
         host = self._values("host.conf", {})
         common = self._values("guests.conf", host)
-        complaints = Complaints()
-        guests = tuple(self._guest(name, common, complaints) for name in self._guests(common))
+        guests = tuple(self._guest(name, common) for name in self._guests(common))
         if not self._files:
             raise NotFoundError(
                 f"{self._folder} has no host.conf, guests.conf or *.source: nothing to import."
             )
         if not guests:
-            complaints.add(
-                str(self._folder), "no guests are named: set GUESTS, or have a NAME.source for each"
-            )
-        complaints.raise_any()
+            self._wrong.append("no guests are named: set GUESTS, or have a NAME.source for each")
         value = self._of_ours(common)
-        return OldScript(
+        found = OldScript(
             files=tuple(self._files),
             guests=guests,
             service=self._service(value) if self._is_on(value, "SVC_SHUTDOWN") else "",
             reboots=self._is_on(value, "SHUTDOWN"),
             mounted_in=value("MOUNT_DIR").rstrip("/"),
-            left_out=tuple(dict.fromkeys(self._left_out)),
+            left_out=tuple(dict.fromkeys([*self._left_out, *self._unknown()])),
         )
+        if self._wrong:  # perhaps because of what was left out
+            raise ConfigError([printable(sentence) for sentence in (*self._wrong, *found.left_out)])
+        return found
+
+    def _unknown(self) -> Iterator[str]:
+        """Tell of variables that mean nothing to us, and that no other was made of."""
+        for name, line, variable in self._assigned:
+            if self._renamed.get(variable, variable) not in KNOWN and variable not in self._used:
+                yield f"{name}:{line}: {variable} is no variable that import knows"
 
     def _values(self, name: str, before: Mapping[str, str]) -> dict[str, str]:
         """Give what is set when a file has been read, and note what of it is not taken over."""
@@ -111,9 +118,8 @@ class Reader:
         found = Assignments(text, before)
         self._files.append(name)
         self._left_out += [f"{name}:{line}: «{text}»: {why}" for line, text, why in found.left_out]
-        for variable, line in found.lines.items():
-            if self._renamed.get(variable, variable) not in KNOWN and variable not in found.used:
-                self._left_out.append(f"{name}:{line}: {variable} is no variable that import knows")
+        self._assigned += [(name, line, variable) for variable, line in found.lines.items()]
+        self._used |= found.used
         return found.values
 
     def _of_ours(self, values: Mapping[str, str]) -> Callable[[str], str]:
@@ -129,13 +135,12 @@ class Reader:
                 self._left_out.append(f"{name}.source: GUESTS does not name this guest")
         return named
 
-    def _guest(self, name: str, common: Mapping[str, str], complaints: Complaints) -> OldGuest:
+    def _guest(self, name: str, common: Mapping[str, str]) -> OldGuest:
         value = self._of_ours(self._values(f"{name}.source", common))
         given = {word: value(word).removeprefix("/dev/") for word in OF_EACH_GUEST} | {
             "HOST_LV": value("HOST_LV")
         }
-        for sentence in _wrong_with(name, given):
-            complaints.add(f"the guest {name!r}", sentence)
+        self._wrong += [f"the guest {name!r}: {sentence}" for sentence in _wrong_with(name, given)]
         root = f"{given['GUEST_VG']}/{given['GUEST_LV']}" if given["GUEST_VG"] and given["GUEST_LV"] else ""
         volume = given["HOST_LV"] or name
         return OldGuest(

@@ -82,6 +82,20 @@ def test_a_source_that_the_list_does_not_name_is_told(old):
     assert read.left_out == ("mail.source: GUESTS does not name this guest",)
 
 
+def test_what_others_in_another_file_are_made_of_is_no_unknown_variable(old):
+    read = old(host_conf="prefix=host", web_source="HOST_VG=${prefix}vg")
+    assert (read.guests[0].disk, read.left_out) == ("/dev/hostvg/web", ())
+
+
+def test_why_it_makes_no_configuration_is_told_too(old):
+    with pytest.raises(ConfigError) as failed:
+        old(host_conf="HOST_VG=$(hostname)", web_source="")
+    assert failed.value.complaints == (
+        "the guest 'web': its disk is not known: HOST_VG is not set",
+        "host.conf:1: «HOST_VG=$(hostname)»: only a shell could tell what that is",
+    )
+
+
 def test_what_one_guest_sets_is_not_the_next_ones(old):
     read = old(host_conf="HOST_VG=a", guests_conf="GUESTS='web db'", web_source="HOST_VG=b\nHOST_LV=c\n")
     assert [guest.disk for guest in read.guests] == ["/dev/b/c", "/dev/a/db"]
@@ -237,7 +251,7 @@ OLD = st.builds(
 
 
 @given(old=OLD)
-@settings(max_examples=25)
+@settings(max_examples=25, derandomize=True)
 def test_whatever_was_set_is_written_as_a_configuration_that_says_just_that(tmp_path_factory, old):
     place = tmp_path_factory.mktemp("new") / "new.yaml"
     place.write_text(configuration(old, "/etc/o\nld"))
