@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from .processes import command_lines, processes_with
+
 COPROCESS = (
     "touch {0}/quiet; echo made >> {0}/story; {1}; echo ready; cat; echo let go >> {0}/story; rm -f {0}/quiet"
 )
@@ -242,16 +244,3 @@ def test_a_secret_reaches_the_program_and_nothing_else(scene, disk, kind):
     plan = scene.site.call("plan", "nightly").stdout
     for told in (everything.decode(), arguments.decode(errors="replace"), out, err, plan):
         assert "s3cr3t" not in told
-
-
-def processes_with(*words: str) -> list[int]:
-    return [pid for pid, line in command_lines() if all(word.encode() in line for word in words)]
-
-
-def command_lines():
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                yield int(entry.name), (entry / "cmdline").read_bytes()
-            except OSError:
-                continue

@@ -210,7 +210,7 @@ def test_others_read_and_cannot_commit_while_it_is_quiet(job, tables, step):
 @pytest.mark.parametrize("point", ["before", "quiet", "letting go"])
 @pytest.mark.parametrize("mode", MODES)
 def test_the_server_goes_on_when_holdstill_is_killed(job, tables, step, mode, point):
-    job.kill(point, step(mode=mode), tables.pid)
+    job.kill(point, step(mode=mode), lambda: tables.pid)
     eventually(lambda: not tables.sessions())
     assert tables.lets_write()
     assert job.site.call("recover").returncode == 0
