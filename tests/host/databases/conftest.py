@@ -142,7 +142,7 @@ class Job:
             f"until test -e {self.folder}/go; do sleep 0.01; done\necho ready\ncat\ntouch {self.folder}/left\n"
         )
         script.chmod(0o755)
-        return f"coprocess: {{run: {script}}}"
+        return f"coprocess: {{run: {script}, within: 10m, at-most: 10m}}"
 
     @property
     def _sync(self) -> list[str]:

@@ -102,7 +102,7 @@ def step(job, server) -> str:
     secret = job.folder / "password"
     secret.write_text(f"{WORD}\n")
     secret.chmod(0o600)
-    return f"redis: {{connection: -s {server.socket}, password: {secret}}}"
+    return f"redis: {{connection: -s {server.socket}, password: {secret}, at-most: 10m}}"
 
 
 @contextmanager

@@ -108,7 +108,7 @@ def other(database) -> Database:
 
 
 def step(*databases: Database, **more: str) -> str:
-    options = "".join(f", {key}: {value}" for key, value in more.items())
+    options = "".join(f", {key}: {value}" for key, value in {"at-most": "10m", **more}.items())
     return f"sqlite: {{paths: {[str(database.path) for database in databases]}{options}}}"
 
 
