@@ -3,35 +3,31 @@
 ``after`` is run when the snapshot is made. If holdstill dies, or takes longer than ``at-most``, a process beside it
 runs ``after``; and it is promised: if that process was killed as well, the next run or «holdstill recover» runs it. So
 it may be run twice, or when ``before`` had not got far, and must then do nothing and succeed. Their environment has
-HOLDSTILL_JOB, HOLDSTILL_RUN and HOLDSTILL_GUEST. Where you can, write a ``coprocess`` instead: it cannot be forgotten.
+HOLDSTILL_JOB, HOLDSTILL_RUN and HOLDSTILL_GUEST. Have secrets in files, as others may have to run
+``after``. Where you can, write a ``coprocess`` instead: it cannot be forgotten.
 """
 
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
 
-import msgspec
-
-from holdstill.plugin import Complaint, Facts, Hold, Host, QuiesceOptions, Step, hookimpl
+from holdstill.plugin import Complaint, Facts, Hold, Host, Step, hookimpl
 from holdstill_plugins import program, thaw
 
 
-class Options(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):
+class Options(program.ProgramOptions, frozen=True, kw_only=True, rename="kebab"):
     """Which commands they are."""
 
     before: str | list[str]
     "The program that makes the application quiet, with its arguments. No shell: quotes group words."
     after: str | list[str]
     "The program that lets it go, with its arguments."
-    secrets: dict[str, str] = msgspec.field(default_factory=dict)
-    """Variables for both whose values are secret, each with where it is: the path of a file that only root can read, or
-    ``credential:NAME``, ``env:NAME``, ``command:ARGV``. A file is the safest: others may have to run ``after``."""
 
     def __post_init__(self) -> None:
         """Refuse what names no program, and a secret in place of a reference. Raises ValueError."""
+        super().__post_init__()
         program.words(self.before, "before")
         program.words(self.after, "after")
-        program.need_references(self.secrets)
 
 
 @hookimpl

@@ -11,25 +11,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import msgspec
-
-from holdstill.plugin import Complaint, Hold, Host, QuiesceOptions, Step, hookimpl
+from holdstill.plugin import Complaint, Hold, Host, Step, hookimpl
 from holdstill_plugins import program
 
 
-class Options(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):
+class Options(program.ProgramOptions, frozen=True, kw_only=True, rename="kebab"):
     """Which program it is."""
 
     run: str | list[str]
     "The program with its arguments. No shell: quotes group words, and nothing else is special."
-    secrets: dict[str, str] = msgspec.field(default_factory=dict)
-    """Variables for the program whose values are secret, each with where it is: the path of a file that only root can
-    read, or ``credential:NAME``, ``env:NAME``, ``command:ARGV``."""
 
     def __post_init__(self) -> None:
         """Refuse what names no program, and a secret in place of a reference. Raises ValueError."""
+        super().__post_init__()
         program.words(self.run, "run")
-        program.need_references(self.secrets)
 
 
 @hookimpl

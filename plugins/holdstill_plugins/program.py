@@ -6,7 +6,9 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from holdstill.plugin import Complaint, Host, Step, missing_tools
+import msgspec
+
+from holdstill.plugin import Complaint, Host, QuiesceOptions, Step, missing_tools
 from holdstill_plugins import secret
 
 Written = str | list[str]
@@ -25,10 +27,17 @@ def shown(written: Written) -> str:
     return written if isinstance(written, str) else shlex.join(written)
 
 
-def need_references(secrets: Mapping[str, str]) -> None:
-    """Raise ValueError, without telling it, for a secret that was written in place of where it is."""
-    for reference in secrets.values():
-        secret.Reference.parse(reference)
+class ProgramOptions(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):
+    """What the options of plugins have that quiesce by programs of the site's."""
+
+    secrets: dict[str, str] = msgspec.field(default_factory=dict)
+    """Variables for what is run whose values are secret, each with where it is: the path of a file that only root can
+    read, or ``credential:NAME``, ``env:NAME``, ``command:ARGV``."""
+
+    def __post_init__(self) -> None:
+        """Refuse a secret in place of where it is. Raises ValueError, without telling it."""
+        for reference in self.secrets.values():
+            secret.Reference.parse(reference)
 
 
 def complaints(programs: Iterable[str], secrets: Iterable[str], host: Host) -> list[Complaint]:

@@ -84,16 +84,3 @@ def eventually(condition) -> bool:
     while not condition() and time.monotonic() < ends:
         time.sleep(0.01)
     return bool(condition())
-
-
-def processes_with(*words: str) -> list[int]:
-    return [pid for pid, line in command_lines() if all(word.encode() in line for word in words)]
-
-
-def command_lines():
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                yield int(entry.name), (entry / "cmdline").read_bytes()
-            except OSError:
-                continue

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from .scene import Scene, eventually, processes_with
+from .processes import processes_with
+from .scene import Scene, eventually
 
 MIB = 1 << 20
 TICK = 20_000_000

@@ -8,7 +8,8 @@ import signal
 
 import pytest
 
-from .scene import Scene, command_lines, eventually, processes_with
+from .processes import command_lines, processes_with
+from .scene import Scene, eventually
 
 
 @pytest.fixture

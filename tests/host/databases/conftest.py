@@ -142,7 +142,7 @@ class Job:
             f"until test -e {self.folder}/go; do sleep 0.01; done\necho ready\ncat\ntouch {self.folder}/left\n"
         )
         script.chmod(0o755)
-        return f"coprocess: {{run: {script}}}"
+        return f"coprocess: {{run: {script}, within: 10m, at-most: 10m}}"
 
     @property
     def _sync(self) -> list[str]:
@@ -166,12 +166,12 @@ class Job:
         """Let it go on."""
         (self.folder / "go").touch()
 
-    def kill(self, point: str, step: str, server: int) -> None:
+    def kill(self, point: str, step: str, server: Callable[[], int]) -> None:
         """Kill a run: before it makes a server quiet, while that is quiet, or while it lets go and the server hangs."""
         self.configure(*(["gate", step] if point == "before" else [step, "gate"]))
         process = self.start()
         self.wait_at_the_gate()
-        with stopped(server) if point == "letting go" else nullcontext():
+        with stopped(server()) if point == "letting go" else nullcontext():
             if point == "letting go":
                 self.go_on()
                 eventually((self.folder / "left").exists)

@@ -138,7 +138,7 @@ def step(job, tables):
 
     def written(user: str = "backup", more: str = "", **options: str) -> str:
         connection = f"--socket={tables.socket} --user={user} {more}"
-        given = {"connection": connection, "password": str(secret), **options}
+        given = {"connection": connection, "password": str(secret), "at-most": "10m", **options}
         return f"mysql: {{{', '.join(f'{key}: {value!r}' for key, value in given.items())}}}"
 
     return written
@@ -210,7 +210,7 @@ def test_others_read_and_cannot_commit_while_it_is_quiet(job, tables, step):
 @pytest.mark.parametrize("point", ["before", "quiet", "letting go"])
 @pytest.mark.parametrize("mode", MODES)
 def test_the_server_goes_on_when_holdstill_is_killed(job, tables, step, mode, point):
-    job.kill(point, step(mode=mode), tables.pid)
+    job.kill(point, step(mode=mode), lambda: tables.pid)
     eventually(lambda: not tables.sessions())
     assert tables.lets_write()
     assert job.site.call("recover").returncode == 0
@@ -232,6 +232,7 @@ def test_the_server_goes_on_when_holdstill_is_killed_while_it_waits_for_a_lock(
 
 
 def test_the_server_ends_it_itself_when_holdstill_hangs(job, tables, step):
+    tables.sql("SET GLOBAL innodb_flush_log_at_trx_commit = 1")  # so that it is quiet at once
     job.configure(step(**{"at-most": "1s"}), "gate")
     process = job.start()
     job.wait_at_the_gate()

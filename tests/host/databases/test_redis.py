@@ -102,7 +102,7 @@ def step(job, server) -> str:
     secret = job.folder / "password"
     secret.write_text(f"{WORD}\n")
     secret.chmod(0o600)
-    return f"redis: {{connection: -s {server.socket}, password: {secret}}}"
+    return f"redis: {{connection: -s {server.socket}, password: {secret}, at-most: 10m}}"
 
 
 @contextmanager
@@ -176,7 +176,7 @@ def test_one_that_does_not_save_in_time_fails_the_job(job, server, step):
 
 @pytest.mark.parametrize("point", ["before", "quiet", "letting go"])
 def test_the_server_goes_on_when_holdstill_is_killed(job, server, step, point):
-    job.kill(point, step, server.pid)
+    job.kill(point, step, lambda: server.pid)
     assert server.ask("RPUSH", "numbers", 1) == "1"
     assert not server.saves
     assert job.site.call("recover").returncode == 0

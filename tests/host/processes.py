@@ -1,0 +1,21 @@
+"""Processes of this host, as tests look for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def processes_with(*words: str) -> list[int]:
+    """Give those whose command lines have all these words in them."""
+    return [pid for pid, line in command_lines() if all(word.encode() in line for word in words)]
+
+
+def command_lines() -> Iterator[tuple[int, bytes]]:
+    """Give the command line of each."""
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                yield int(entry.name), (entry / "cmdline").read_bytes()
+            except OSError:
+                continue

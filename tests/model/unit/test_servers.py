@@ -1,0 +1,103 @@
+"""Plugins that quiesce servers: what they ask for where the tool, or the server, is not the one that tests have."""
+
+from __future__ import annotations
+
+import pytest
+
+from holdstill.plugin import Answer, Role, RunInfo, Step
+from holdstill_plugins import mysql, postgresql, redis
+
+
+class WithoutTools:
+    """A host on which nothing is installed."""
+
+    def installed(self, _tool):
+        return False
+
+
+class WithServer:
+    """A host whose server says what version it is, and nothing else."""
+
+    def __init__(self, version):
+        self.version = version
+
+    def installed(self, tool):
+        return tool == "mysql"
+
+    def ask(self, *argv, **_):
+        assert argv[0] == "mysql"
+        return Answer(argv, 0, out=self.version)
+
+
+class Session:
+    """One in which a server answers with these lines."""
+
+    def __init__(self, *lines):
+        self.told = []
+        self.lines = iter(lines)
+
+    def tell(self, line):
+        self.told.append(line)
+
+    def hear(self, _within):
+        return next(self.lines)
+
+
+def server(version, mode="best"):
+    options = mysql.Options(mode=mode)
+    step = Step(plugin="mysql", role=Role.QUIESCE, options=options, run=RunInfo(id="r", job="j", trees="/t"))
+    return mysql.Server(step, WithServer(version))
+
+
+@pytest.mark.parametrize(
+    ("plugin", "package"),
+    [(mysql, "mariadb-client"), (postgresql, "postgresql-client"), (redis, "redis-tools")],
+)
+def test_a_missing_client_is_told_with_its_package(plugin, package):
+    [complaint] = plugin.holdstill_check(steps=(), host=WithoutTools())
+    assert f"apt-get install {package}" in complaint.sentence
+
+
+@pytest.mark.parametrize(
+    ("version", "way", "position"),
+    [
+        ("11.4.2-MariaDB-ubu2404-log", mysql.STAGES, "SHOW MASTER STATUS"),
+        ("8.0.36-0ubuntu0.22.04.1", mysql.READ_LOCK, "SHOW MASTER STATUS"),
+        ("8.4.0", mysql.READ_LOCK, "SHOW BINARY LOG STATUS"),
+    ],
+)
+def test_each_server_is_held_and_asked_in_its_own_words(version, way, position):
+    asked = server(version)
+    assert asked.way is way
+    assert asked.position[0] == position
+
+
+def test_the_position_of_mysql_is_kept_with_its_gtids_on_one_line():
+    session = Session("binlog.000003\t157\t\t\taaaa-1:1-5,\\nbbbb-2:1-7", "let go")
+    position = mysql._let_go(session, server("8.0.36"))
+    assert position == "file: binlog.000003\nposition: 157\ngtid: aaaa-1:1-5,bbbb-2:1-7\n"
+    assert session.told == ["SHOW MASTER STATUS;", "UNLOCK TABLES;", "SELECT 'let go';"]
+
+
+def test_a_server_without_a_binary_log_has_no_position():
+    assert not mysql._let_go(Session("gtid\t", "let go"), server("10.11.9-MariaDB"))
+
+
+@pytest.mark.parametrize(
+    ("version", "mode", "sentence"),
+    [("10.4.34-MariaDB", "best", "older than MariaDB 10.5"), ("8.0.36", "backup-stage", "mode: read-lock")],
+)
+def test_a_server_that_cannot_be_held_like_that_is_told(version, mode, sentence):
+    assert sentence in mysql._refuses(server(version, mode), mode)
+
+
+def test_innodbs_log_is_waited_for_until_what_was_committed_is_on_the_disk():
+    session = Session("500", "300", "499", "500")
+    paused = []
+
+    class Host:
+        def pause(self, seconds):
+            paused.append(seconds)
+
+    mysql._wait_for_the_log(session, float("inf"), Host())
+    assert len(paused) == 2
