@@ -8,19 +8,7 @@ import signal
 
 import pytest
 
-from .scene import Scene, command_lines, eventually, processes_with
-
-
-@pytest.fixture
-def scene(site, tmp_path):
-    folder = tmp_path / "application-folder"
-    folder.mkdir()
-    return Scene(site, folder)
-
-
-@pytest.fixture
-def disk(new_disk):
-    return new_disk().path
+from .scene import command_lines, eventually, processes_with
 
 
 @pytest.mark.parametrize("kind", ["coprocess", "commands"])
