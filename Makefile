@@ -75,7 +75,7 @@ caller-packages:
 
 # Servers that the tests start themselves, and quiesce.
 database-packages:
-	@sh .ci/packages mariadb-server postgresql redis-server
+	@sh .ci/packages libvirt-clients mariadb-server openssh-client openssh-server postgresql redis-server
 
 # What a host needs to be reached by ssh, and to have holdstill installed by Ansible.
 fleet-packages:

@@ -44,6 +44,7 @@ TYPE_NAMES = {
     "dict[str, str]": "mapping of texts",
     "dict[str, GuestConfig]": "[guests](#a-guest) by name",
     "dict[str, JobConfig]": "[jobs](#a-job) by name",
+    "int": "number",
     "list[int]": "list of numbers",
     "list[str]": "list of texts",
     "list[str | list[str]]": "list of texts, and of lists of texts",

@@ -2,7 +2,10 @@
 
 All that was written is on the disk, and nobody writes while the snapshot is made: who tries to, waits. If holdstill
 dies, or takes longer than ``at-most``, a process beside it lets the file system go; and it is promised: if that process
-was killed as well, the next run or «holdstill recover» does so. A file system that holdstill itself needs is refused.
+was killed as well, the next run or «holdstill recover» does so.
+
+A file system that holdstill itself needs is refused; so is one that lies on a guest's volume directly, as LVM freezes
+that by itself.
 """
 
 from __future__ import annotations
@@ -12,7 +15,17 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
-from holdstill.plugin import Complaint, Facts, Hold, Host, QuiesceOptions, Step, hookimpl, missing_tools
+from holdstill.plugin import (
+    Complaint,
+    Device,
+    Facts,
+    Hold,
+    Host,
+    QuiesceOptions,
+    Step,
+    hookimpl,
+    missing_tools,
+)
 from holdstill_plugins import mounts, thaw
 
 NEEDED = ("/", "/etc", "/run", "/var", "/var/lib/holdstill", "/var/log")
@@ -48,12 +61,25 @@ def _complaint(step: Step[Options], host: Host) -> str:
     there = mounts.at(host, real)
     if not there:
         return f"{point}, to be frozen for guest {step.guest}, is no mount point: «findmnt» shows those."
+    for disk in step.disks:
+        if _is_on(there[-1], disk, host):
+            return (
+                f"{point} lies on {disk.path} of guest {step.guest} itself: LVM freezes it for the snapshot, "
+                "and could not if it were frozen already. Leave this step out."
+            )
     needed = mounts.holding(host, [*NEEDED, step.run.trees, *_beside_images(step), *_open_files()])
     for path, mounted in needed.items():
         if mounted.number == there[-1].number:
             why = f"{path} is on it, and holdstill would wait for itself"
             return f"{point} cannot be frozen for guest {step.guest}: {why}."
     return ""
+
+
+def _is_on(mounted: mounts.Mounted, disk: Device, host: Host) -> bool:
+    """Whether a file system is all that is on a disk; of btrfs, only the device's path tells."""
+    node, source = host.look(disk.path), host.look(mounted.source)
+    numbers = {mounted.number, source.number if source else ""}
+    return node is not None and node.number != "" and node.number in numbers
 
 
 def _beside_images(step: Step[Options]) -> list[str]:

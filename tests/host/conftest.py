@@ -16,6 +16,9 @@ import pytest
 from holdstill.testing.disks import GuestDisk, make_guest_disk
 from holdstill.testing.trees import fstab, populate
 
+from .file_system import FileSystem
+from .scene import Scene
+
 MIB = 1 << 20
 
 
@@ -109,6 +112,28 @@ def new_disk(tmp_path: Path, trees: Path) -> Callable[..., GuestDisk]:
         )
 
     return make
+
+
+@pytest.fixture
+def disk(new_disk: Callable[..., GuestDisk]) -> Path:
+    """A guest's disk."""
+    return new_disk().path
+
+
+@pytest.fixture
+def scene(site: Site, tmp_path: Path) -> Scene:
+    """A job with applications to be made quiet."""
+    folder = tmp_path / "application-folder"
+    folder.mkdir()
+    return Scene(site, folder)
+
+
+@pytest.fixture
+def mounted(tmp_path: Path) -> Iterator[FileSystem]:
+    """A file system that is mounted on this host."""
+    made = FileSystem(tmp_path)
+    yield made
+    made.unmount()
 
 
 @pytest.fixture

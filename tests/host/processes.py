@@ -19,3 +19,11 @@ def command_lines() -> Iterator[tuple[int, bytes]]:
                 yield int(entry.name), (entry / "cmdline").read_bytes()
             except OSError:
                 continue
+
+
+def parent(pid: int) -> int:
+    """Give a process' parent (proc_pid_stat(5)); 0 if it has ended."""
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0

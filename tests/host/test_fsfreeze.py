@@ -5,73 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import time
 from pathlib import Path
 
-import pytest
-
+from .file_system import MIB, FileSystem
 from .processes import processes_with
-from .scene import Scene, eventually
-
-MIB = 1 << 20
-TICK = 20_000_000
-"Nanoseconds; longer than a file's times can lag behind the clock."
+from .scene import eventually
 
 
-class FileSystem:
-    """A file system in a file, mounted. A file that is read gets a new time, unless nothing may be written."""
-
-    def __init__(self, folder, name="data", size=16 * MIB):
-        self.path = folder / name
-        self.path.mkdir()
-        self.image = folder / f"{name}.img"
-        with self.image.open("wb") as file:
-            file.truncate(size)
-        subprocess.run(["mkfs.ext4", "-q", self.image], check=True)
-        subprocess.run(["mount", "-o", "loop,strictatime", self.image, self.path], check=True)
-        (self.path / "read").write_text("read me")
-
-    @property
-    def frozen(self):
-        file = self.path / "read"
-        before = file.stat().st_atime_ns
-        while time.time_ns() < before + TICK:
-            time.sleep(0.001)
-        file.read_text()
-        return file.stat().st_atime_ns == before
-
-    def freeze(self):
-        subprocess.run(["fsfreeze", "--freeze", self.path], check=True)
-
-    def thaw(self):
-        subprocess.run(["fsfreeze", "--unfreeze", self.path], check=True)
-
-    def unmount(self):
-        subprocess.run(["fsfreeze", "--unfreeze", self.path], check=False, stderr=subprocess.DEVNULL)
-        subprocess.run(["umount", self.path], check=True)
-
-    def step(self, more=""):
-        return f"fsfreeze: {{path: {self.path}{more}}}"
-
-
-@pytest.fixture
-def mounted(tmp_path):
-    made = FileSystem(tmp_path)
-    yield made
-    made.unmount()
-
-
-@pytest.fixture
-def scene(site, tmp_path):
-    folder = tmp_path / "application-folder"
-    folder.mkdir()
-    return Scene(site, folder)
-
-
-@pytest.fixture
-def disk(new_disk):
-    return new_disk().path
+def step(mounted, more=""):
+    return f"fsfreeze: {{path: {mounted.path}{more}}}"
 
 
 def kill(*pids):
@@ -86,7 +28,7 @@ def guards(mounted):
 
 
 def test_it_is_frozen_while_the_snapshot_is_made_and_not_while_the_backup_runs(scene, disk, mounted):
-    scene.configure(disk, mounted.step())
+    scene.configure(disk, step(mounted))
     assert not mounted.frozen
     process = scene.start()
     assert scene.reached("snapshot")
@@ -99,7 +41,7 @@ def test_it_is_frozen_while_the_snapshot_is_made_and_not_while_the_backup_runs(s
 
 
 def test_it_is_thawed_when_holdstill_is_killed(scene, disk, mounted):
-    scene.configure(disk, mounted.step())
+    scene.configure(disk, step(mounted))
     process = scene.start()
     assert scene.reached("snapshot")
     kill(process.pid)
@@ -116,7 +58,7 @@ def test_it_is_thawed_when_holdstill_is_killed_before_the_kernel_has_frozen_it(s
     (mounted.path / "unwritten").write_bytes(b"x" * MIB)
     below.freeze()
     try:
-        scene.configure(disk, mounted.step())
+        scene.configure(disk, step(mounted))
         process = scene.start()
         freezing = ("fsfreeze", "--freeze", str(mounted.path))
         assert eventually(lambda: [pid for pid in processes_with(*freezing) if is_waiting(pid)])
@@ -141,7 +83,7 @@ def is_waiting(pid):
 
 
 def test_it_is_thawed_by_the_run_when_the_guard_is_killed(scene, disk, mounted):
-    scene.configure(disk, mounted.step())
+    scene.configure(disk, step(mounted))
     process = scene.start()
     assert scene.reached("snapshot")
     kill(*guards(mounted))
@@ -152,7 +94,7 @@ def test_it_is_thawed_by_the_run_when_the_guard_is_killed(scene, disk, mounted):
 
 
 def test_it_is_thawed_by_recover_when_both_are_killed(scene, disk, mounted):
-    scene.configure(disk, mounted.step())
+    scene.configure(disk, step(mounted))
     process = scene.start()
     assert scene.reached("snapshot")
     kill(*guards(mounted), process.pid)
@@ -166,7 +108,7 @@ def test_it_is_thawed_by_recover_when_both_are_killed(scene, disk, mounted):
 
 
 def test_it_is_thawed_by_itself_when_the_snapshot_takes_too_long(scene, disk, mounted):
-    scene.configure(disk, mounted.step(", at-most: 0.3s"))
+    scene.configure(disk, step(mounted, ", at-most: 0.3s"))
     process = scene.start()
     assert scene.reached("snapshot")
     assert eventually(lambda: not mounted.frozen), "while the run still makes its snapshot"
@@ -177,7 +119,7 @@ def test_it_is_thawed_by_itself_when_the_snapshot_takes_too_long(scene, disk, mo
 
 
 def test_what_somebody_else_has_frozen_stays_so(scene, disk, mounted):
-    scene.configure(disk, mounted.step())
+    scene.configure(disk, step(mounted))
     mounted.freeze()
     code, told = scene.run()
     assert code == 71

@@ -9,19 +9,7 @@ import signal
 import pytest
 
 from .processes import command_lines, processes_with
-from .scene import Scene, eventually
-
-
-@pytest.fixture
-def scene(site, tmp_path):
-    folder = tmp_path / "application-folder"
-    folder.mkdir()
-    return Scene(site, folder)
-
-
-@pytest.fixture
-def disk(new_disk):
-    return new_disk().path
+from .scene import eventually
 
 
 @pytest.mark.parametrize("kind", ["coprocess", "commands"])

@@ -1,0 +1,90 @@
+"""``xen-pause``: a whole Xen guest, by ``xl pause``.
+
+It runs nothing while the snapshot is made, and knows nothing of it: what it has not written yet is not in the snapshot,
+which is as after a power cut. So this is for guests with several disks, or whose disks are held with those of others,
+where all must be of one moment. To have the guest write first, use ``ssh-fsfreeze``. If holdstill dies, or takes longer
+than ``at-most``, a process beside it has the guest go on; and it is promised: if that process was killed as well, the
+next run or «holdstill recover» does so. A guest that somebody else has paused is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from holdstill.plugin import (
+    Complaint,
+    Facts,
+    Hold,
+    HoldstillError,
+    Host,
+    QuiesceOptions,
+    Step,
+    UnavailableError,
+    hookimpl,
+    missing_tools,
+)
+from holdstill_plugins import thaw
+
+GONE = "is an invalid domain identifier"
+"What xl says of a guest that does not run."
+
+
+class Options(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):
+    """Which guest."""
+
+    domain: str
+    "Its name or id."
+
+
+@hookimpl
+def holdstill_options() -> type[Options]:
+    """Give the options."""
+    return Options
+
+
+@hookimpl
+def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Complaint]:
+    """Need xl, and guests that run."""
+    return missing_tools(host, "xl") or [complaint for step in steps for complaint in _complaints(step, host)]
+
+
+def _complaints(step: Step[Options], host: Host) -> list[Complaint]:
+    try:
+        _need_unpaused(step, host)
+    except HoldstillError as error:
+        return [Complaint(str(error), error.code)]
+    return []
+
+
+def _need_unpaused(step: Step[Options], host: Host) -> None:
+    """Raise UnavailableError if the guest is paused: its name, id, memory, processors and state are in a row."""
+    rows = host.ask("xl", "list", step.options.domain).out.splitlines()
+    state = rows[-1].split()[-2] if rows else ""
+    if "p" in state:
+        raise UnavailableError(
+            f"Xen's domain {step.options.domain} is paused already: if nobody needs that, «xl unpause "
+            f"{step.options.domain}»."
+        )
+
+
+@hookimpl
+@contextmanager
+def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> Iterator[None]:
+    """Keep the guest paused while the snapshot is made."""
+    _need_unpaused(step, host)
+    domain = step.options.domain
+    by = thaw.Thaw(
+        what=f"guest {step.guest} paused",
+        argv=("xl", "unpause", domain),
+        nothing=GONE,
+        refusal=GONE,
+    )
+    with thaw.frozen(("xl", "pause", domain), by, step.options, hold, host):
+        yield
+
+
+@hookimpl
+def holdstill_undo(facts: Facts, host: Host) -> None:
+    """Let go of what a dead run paused."""
+    thaw.undo(facts, host)
