@@ -69,9 +69,9 @@ lab-packages:
 
 # Backup software that the tests have call holdstill.
 caller-packages:
-	@sh .ci/packages amanda-client amanda-server backupninja bacula-console bacula-director bacula-director-sqlite3 bacula-fd \
-		bacula-sd borgbackup burp libencode-locale-perl libjson-perl liburi-perl libwww-perl libxml-simple-perl \
-		restic rsnapshot
+	@sh .ci/packages amanda-client amanda-server backupninja backuppc bacula-console bacula-director \
+		bacula-director-sqlite3 bacula-fd bacula-sd borgbackup burp libencode-locale-perl \
+		libjson-perl liburi-perl libwww-perl libxml-simple-perl restic rsnapshot
 
 # Servers that the tests start themselves, and quiesce.
 database-packages:

@@ -1,0 +1,12 @@
+$Conf{ClientNameAlias} = '127.0.0.1';
+$Conf{PingCmd} = '&{sub {1}}';
+$Conf{DumpPreUserCmd} = '/usr/bin/sudo -n /usr/local/sbin/holdstill pre nightly';
+$Conf{DumpPostUserCmd} = '/usr/bin/sudo -n /usr/local/sbin/holdstill post nightly';
+# Otherwise, BackupPC goes on if «pre» fails, and takes a backup for good if «post» fails.
+$Conf{UserCmdCheckStatus} = 1;
+$Conf{XferMethod} = 'tar';
+$Conf{TarShareName} = ['/run/holdstill/nightly'];
+# By root, as the guests' files keep their owners and modes. sudo allows these words alone.
+$Conf{TarClientCmd} = '/usr/bin/sudo -n /usr/bin/tar -c -f - -C $shareName --totals';
+$Conf{TarFullArgs} = '.';
+$Conf{TarIncrArgs} = '--newer=$incrDate .';
