@@ -71,7 +71,7 @@ caller-packages:
 
 # Servers that the tests start themselves, and quiesce.
 database-packages:
-	@sh .ci/packages mariadb-server postgresql redis-server
+	@sh .ci/packages ldap-utils mariadb-server postgresql redis-server slapd
 
 $(READY): pyproject.toml tests/constraints.txt framework/holdstill/__init__.py
 	@sh .ci/packages python3-venv
