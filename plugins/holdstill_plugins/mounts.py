@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 import msgspec
 
@@ -51,12 +54,23 @@ class Mounted(msgspec.Struct, frozen=True):
 
 def at(host: Host, point: str) -> list[Mounted]:
     """Give what is mounted at ``point``, the visible one last."""
-    lines = (line.split(" ") for line in host.read("/proc/self/mountinfo").split("\n") if line)
-    return [
-        Mounted(fields[2], _unescaped(fields[fields.index("-", 6) + 2]))
-        for fields in lines
-        if _unescaped(fields[4]) == point
-    ]
+    return [mounted for where, mounted in _all(host) if where == point]
+
+
+def holding(host: Host, paths: Iterable[str]) -> dict[str, Mounted]:
+    """Give the mount that each path is on, there or not."""
+    visible = dict(_all(host))
+    return {
+        path: next(visible[place] for place in map(str, (real, *real.parents)) if place in visible)
+        for path, real in ((path, Path(os.path.realpath(path))) for path in paths)
+    }
+
+
+def _all(host: Host) -> Iterator[tuple[str, Mounted]]:
+    """Give each mount with where it is, the visible one of a place last."""
+    for line in filter(None, host.read("/proc/self/mountinfo").split("\n")):
+        fields = line.split(" ")
+        yield _unescaped(fields[4]), Mounted(fields[2], _unescaped(fields[fields.index("-", 6) + 2]))
 
 
 def _is(mounted: Mounted, facts: Facts) -> bool:

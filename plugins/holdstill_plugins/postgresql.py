@@ -20,15 +20,13 @@ from holdstill.plugin import (
     Companion,
     Complaint,
     Hold,
-    HoldstillError,
     Host,
-    QuiesceOptions,
     SnapshotError,
     Step,
     hookimpl,
     missing_tools,
 )
-from holdstill_plugins import secret
+from holdstill_plugins import server
 from holdstill_plugins.as_user import as_user
 
 OLDEST = 150000
@@ -50,14 +48,11 @@ STOP = """SELECT encode(convert_to(labelfile, 'UTF8'), 'hex') || ' '
  || encode(convert_to(coalesce(spcmapfile, ''), 'UTF8'), 'hex') FROM pg_backup_stop(wait_for_archive => false);"""
 
 
-class Options(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):
+class Options(server.ServerOptions, frozen=True, kw_only=True, rename="kebab"):
     """Which server, and how."""
 
     connection: str = "dbname=postgres"
     "How it is reached, as libpq reads it (``host=… port=… user=… dbname=…``, or a URI), without the password."
-    password: str = ""
-    """Where the password is, if it takes one: the path of a file that only root can read, or ``credential:NAME``,
-    ``env:NAME``, ``command:ARGV``."""
     system_user: str = "postgres"
     "The user of this host that ``psql`` runs as, whom a local server trusts by name; root if empty."
     mode: Literal["checkpoint", "backup"] = "checkpoint"
@@ -65,12 +60,9 @@ class Options(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):
 
     def __post_init__(self) -> None:
         """Refuse passwords. Raises ValueError, without telling one."""
+        super().__post_init__()
         if re.search(r"password\s*=|://[^/@]*:[^/@]*@", self.connection):
-            raise ValueError(
-                f"the password is not written in 'connection'; 'password' says where it is: {secret.WHERE}"
-            )
-        if self.password:
-            secret.Reference.parse(self.password)
+            raise server.refuse_password()
 
 
 @hookimpl
@@ -90,23 +82,19 @@ def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Compla
 
 
 def _complaints(step: Step[Options], host: Host) -> list[Complaint]:
-    options = step.options
-    if options.password and (found := secret.complaints(options.password, host)):
-        return found
-    if options.password and not secret.can_be_looked_at(options.password):
-        return []  # it may be there only when the job is run
-    try:
-        if int(_asked(step, SERVER, host)) < OLDEST:
-            return [Complaint(f"{_of(step)} is older than version 15; quiesce it with 'coprocess'.")]
-        if _asked(step, MAY[options.mode], host) != "t":
-            return [Complaint(f"{_of(step)} does not let us: «{GRANT[options.mode]}».")]
-    except HoldstillError as error:
-        return [Complaint(f"{_of(step)} cannot be asked: {error}")]
-    return []
+    def look() -> str:
+        return _refuses(step, host)
+
+    of = f"The PostgreSQL of guest {step.guest} ({step.options.connection})"
+    return server.complaints(step.options, host, of, look)
 
 
-def _of(step: Step[Options]) -> str:
-    return f"The PostgreSQL of guest {step.guest} ({step.options.connection})"
+def _refuses(step: Step[Options], host: Host) -> str:
+    if int(_asked(step, SERVER, host)) < OLDEST:
+        return "is older than version 15; quiesce it with 'coprocess'."
+    if _asked(step, MAY[step.options.mode], host) != "t":
+        return f"does not let us: «{GRANT[step.options.mode]}»."
+    return ""
 
 
 def _asked(step: Step[Options], query: str, host: Host) -> str:
@@ -127,8 +115,7 @@ def _psql(step: Step[Options], *more: str) -> tuple[str, ...]:
 
 def _environment(step: Step[Options], host: Host) -> dict[str, str]:
     """Give psql its password, and no home: root's, which it may not look into, would be an error."""
-    reference = step.options.password
-    password = {"PGPASSWORD": secret.lines(reference, host)[0]} if reference else {}
+    password = step.options.environment("PGPASSWORD", host)
     return {"HOME": "/nonexistent", "PGAPPNAME": "holdstill", "PGCONNECT_TIMEOUT": "10", **password}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -32,18 +33,21 @@ class Thaw(NamedTuple):
     "What is undone, for people."
     argv: Sequence[str]
     nothing: str = ""
-    "What the command says on standard error if it fails because there is nothing to let go of."
+    "What the command says on standard error if it fails because there is nothing to let go of: a regular expression."
     variables: Sequence[str] = ()
     "Of its environment, ``NAME=VALUE`` each."
     secrets: Sequence[str] = ()
     "Those whose values are secret, ``NAME=REFERENCE`` each."
+    refusal: str = ""
+    """What the command that freezes says if it has frozen nothing, as somebody else has before: a regular expression.
+    Then nothing is let go of, as it is not ours."""
 
     def run(self, host: Host) -> None:
         """Let go. Raises CommandFailedError if that is not possible."""
         try:
             host.run(*self.argv, deadline=DEADLINE, env=self.environment(host))
         except CommandFailedError as error:
-            if not self.nothing or self.nothing not in error.answer.err:
+            if not self.nothing or not re.search(self.nothing, error.answer.err):
                 raise
 
     def environment(self, host: Host) -> dict[str, str]:
@@ -80,6 +84,12 @@ def frozen(
             except CommandStuckError:
                 at_the_end.pop_all()  # it may freeze yet: the promise is kept when it has ended
                 raise
+            except CommandFailedError as error:
+                if thaw.refusal and re.search(thaw.refusal, error.answer.err):
+                    at_the_end.pop_all()
+                    hold.undone(promised)
+                    guard.tell("thawed")
+                raise
             guard.tell("frozen")
             yield
         guard.tell("thawed")
@@ -95,6 +105,11 @@ def _beside_us(
 ) -> AbstractContextManager[Companion]:
     limits = (str(float(options.within)), str(float(options.at_most)))
     return host.companion(*PROGRAM, *limits, thaw.nothing, *thaw.argv, env=environment)
+
+
+def command(facts: Facts) -> list[str]:
+    """Give the command that lets go of what was promised."""
+    return _texts(facts, "thaw")
 
 
 def undo(facts: Facts, host: Host) -> None:

@@ -5,89 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import time
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 
-COPROCESS = (
-    "touch {0}/quiet; echo made >> {0}/story; {1}; echo ready; cat; echo let go >> {0}/story; rm -f {0}/quiet"
-)
-WAIT = "touch {0}/{1}-reached; until test -e {0}/{1}; do sleep 0.01; done"
-LIMIT = 90.0
-"Seconds after which what we wait for will not come."
-
-
-@dataclass
-class Scene:
-    """A job whose guest has an application, and of which every part waits until it is told to go on."""
-
-    site: object
-    folder: Path
-
-    @property
-    def quiet(self) -> bool:
-        return (self.folder / "quiet").exists()
-
-    def wait(self, where: str) -> str:
-        """Give a shell's line that waits for ``where``, which a test lets go on."""
-        return WAIT.format(self.folder, where)
-
-    def go_on(self, *where: str) -> None:
-        for one in where:
-            (self.folder / one).touch()
-
-    def reached(self, where: str) -> bool:
-        return eventually((self.folder / f"{where}-reached").exists)
-
-    def script(self, name: str, text: str) -> str:
-        path = self.folder / name
-        path.write_text(f"#!/bin/sh\n{text}\n")
-        path.chmod(0o755)
-        return str(path)
-
-    def configure(self, disk: Path, *quiesce: str) -> None:
-        """Configure a job; the last step waits for «snapshot»: what comes before it is quiet meanwhile."""
-        waits = self.script("waits", f"{self.wait('snapshot')}; echo ready; cat")
-        last = f"coprocess: {{run: {waits}}}"
-        steps = ", ".join([*quiesce, last])
-        self.site.configure(
-            f"guests: {{web: {{disks: [{disk}], quiesce: [{steps}], open: []}}}}\n"
-            "jobs: {nightly: {guests: [web], backup: {command: {run: 'true'}}}}\n"
-        )
-
-    def start(self) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            self.site.argv("run", "nightly", "--json"),
-            env=self.site.environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self) -> tuple[int, dict[str, object]]:
-        process = self.start()
-        out, err = process.communicate(timeout=60)
-        return process.returncode, json.loads(out) if out else {"sentence": err}
-
-    def coprocess(self, more: str = "", *, before_ready: str = "true", before_letting_go: str = "") -> str:
-        text = COPROCESS.format(self.folder, before_ready)
-        text = text.replace("; cat;", f"; cat; {before_letting_go};" if before_letting_go else "; cat;")
-        return f"coprocess: {{run: {self.script('application', text)}{more}}}"
-
-    def commands(self, more: str = "", *, then: str = "true") -> str:
-        before = self.script("before", f"touch {self.folder}/quiet; {then}")
-        after = self.script("after", f"echo let go >> {self.folder}/story; rm -f {self.folder}/quiet")
-        return f"before-and-after: {{before: {before}, after: {after}{more}}}"
-
-
-def eventually(condition) -> bool:
-    ends = time.monotonic() + LIMIT
-    while not condition() and time.monotonic() < ends:
-        time.sleep(0.01)
-    return bool(condition())
+from .scene import Scene, command_lines, eventually, processes_with
 
 
 @pytest.fixture
@@ -147,6 +68,21 @@ def test_commands_are_undone_by_the_guard_when_holdstill_is_killed(scene, disk, 
     process.communicate()
     assert eventually(lambda: not scene.quiet), "nobody has called recover"
     scene.go_on("on", "snapshot")
+    assert scene.site.call("recover").returncode == 0
+
+
+def test_a_command_that_makes_quiet_after_its_run_was_killed_is_undone_as_well(scene, disk):
+    late = f"{scene.wait('on')}; touch {scene.folder}/quiet"
+    scene.configure(disk, scene.commands(then=late))
+    process = scene.start()
+    assert scene.reached("on")
+    process.kill()
+    process.communicate()
+    assert eventually((scene.folder / "story").exists), "the guard has let go, too early"
+    scene.go_on("on", "snapshot")
+    assert eventually(lambda: not processes_with(f"{scene.folder}/before"))
+    assert eventually(lambda: not processes_with("thaw_guard.py", str(scene.folder)))
+    assert not scene.quiet, "nobody has called recover"
     assert scene.site.call("recover").returncode == 0
 
 
@@ -242,16 +178,3 @@ def test_a_secret_reaches_the_program_and_nothing_else(scene, disk, kind):
     plan = scene.site.call("plan", "nightly").stdout
     for told in (everything.decode(), arguments.decode(errors="replace"), out, err, plan):
         assert "s3cr3t" not in told
-
-
-def processes_with(*words: str) -> list[int]:
-    return [pid for pid, line in command_lines() if all(word.encode() in line for word in words)]
-
-
-def command_lines():
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                yield int(entry.name), (entry / "cmdline").read_bytes()
-            except OSError:
-                continue

@@ -19,7 +19,7 @@ from typing import Any, Literal
 import pytest
 
 from .commands import LabError
-from .kinds import KINDS, PLAIN, XEN, Kind
+from .kinds import KINDS, PLAIN, Kind
 from .lab import CHECKOUT, Lab
 from .machine import Machine
 from .needs import lacking
@@ -56,11 +56,11 @@ class Outside:
         """Have all scenarios run, those of a file one after the other in one machine, the longest files first."""
         files: dict[Path, list[pytest.Item]] = {}
         for item in filter(_is_scenario, self._session.items):
-            files.setdefault(item.path, []).append(item)
+            files.setdefault(_together(item), []).append(item)
         lanes: list[list[list[pytest.Item]]] = [[] for _ in range(AT_ONCE)]
         for items in sorted(files.values(), key=_seconds, reverse=True):
             min(lanes, key=lambda lane: sum(map(_seconds, lane))).append(items)
-        work = [[self._machine_for(kind, lane) for kind in (XEN, PLAIN)] for lane in lanes]
+        work = [[self._machine_for(kind, lane) for kind in KINDS.values()] for lane in lanes]
         pool = ThreadPoolExecutor(AT_ONCE)
         for lane_work in work:
             pool.submit(_run, lane_work)
@@ -240,8 +240,16 @@ def _kind(item: pytest.Item) -> Kind:
     return KINDS.get(item.path.relative_to(SCENARIOS).parts[0], PLAIN)
 
 
+def _together(item: pytest.Item) -> Path:
+    """Tell what of a file or folder is run in one machine: a kind of its own is booted once."""
+    return item.path if _kind(item) == PLAIN else item.path.parent
+
+
 def _seconds(items: list[pytest.Item]) -> int:
-    return LONG.get(items[0].path.name, SHORT * len(items))
+    return sum(
+        LONG.get(path.name, SHORT * len(list(those)))
+        for path, those in groupby(items, key=lambda item: item.path)
+    )
 
 
 def _name_inside(item: pytest.Item) -> str:

@@ -129,7 +129,7 @@ def image(kind: Kind, tell: Callable[[str], None]) -> Image:
 
 
 def _key(kind: Kind) -> str:
-    made_from = [Path(__file__).read_bytes(), _overlay(), " ".join(kind.packages).encode()]
+    made_from = [Path(__file__).read_bytes(), _overlay(), repr((kind.packages, kind.idle)).encode()]
     return hashlib.sha256(b"".join(made_from)).hexdigest()[:12]
 
 
@@ -139,7 +139,7 @@ def _release() -> str:
 
 def _build(fresh: Image) -> None:
     with tempfile.TemporaryDirectory(dir=fresh.folder.parent) as work:
-        root = _unpack_debian(Path(work), [*PACKAGES, *fresh.kind.packages])
+        root = _unpack_debian(Path(work), fresh.kind)
         shutil.copy(_only(root, "boot/vmlinuz-*"), fresh.kernel)
         shutil.copy(_only(root, "boot/initrd.img-*"), fresh.initrd)
         if fresh.kind.xen:
@@ -149,14 +149,14 @@ def _build(fresh: Image) -> None:
         run("mkfs.ext4", "-q", "-d", root, fresh.disk)
 
 
-def _unpack_debian(work: Path, packages: list[str]) -> Path:
+def _unpack_debian(work: Path, kind: Kind) -> Path:
     (work / "overlay.tar").write_bytes(_overlay())
     (work / "apt.conf").write_text(_apt_settings())
     run(
         "mmdebstrap",
         "--mode=root",
         "--variant=minbase",
-        f"--include={','.join(packages)}",
+        f"--include={','.join([*PACKAGES, *kind.packages])}",
         f"--aptopt={work / 'apt.conf'}",
         "--dpkgopt=force-unsafe-io",
         *(f"--dpkgopt=path-exclude={path}" for path in LEFT_OUT),
@@ -164,6 +164,7 @@ def _unpack_debian(work: Path, packages: list[str]) -> Path:
         f"--essential-hook=tar-in {work / 'overlay.tar'} /",
         '--customize-hook=chroot "$1" systemctl enable lab-agent.service',
         f'--customize-hook=chroot "$1" systemctl mask {" ".join(NOT_WANTED)}',
+        *(f'--customize-hook=chroot "$1" systemctl disable {name}' for name in kind.idle),
         _release(),
         work / "root",
         *_apt_sources(),

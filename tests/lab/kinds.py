@@ -11,6 +11,8 @@ class Kind:
 
     name: str
     packages: tuple[str, ...] = ()
+    # What of these packages does not run before a scenario starts it.
+    idle: tuple[str, ...] = ()
     memory: int = 2048
     console: str = "ttyS0"
     # What is taken from the processor: QEMU's words.
@@ -31,4 +33,6 @@ XEN = Kind(
     # always stop where Xen saves them lazily; with it, an hour of work went well.
     xen="console=com1 com1=115200,8n1 dom0_mem=1536M,max:1536M spec-ctrl=eager-fpu",
 )
-KINDS = {kind.name: kind for kind in (PLAIN, XEN)}
+SERVER = Kind("server", packages=("postgresql",), idle=("postgresql",))
+KINDS = {kind.name: kind for kind in (XEN, SERVER, PLAIN)}
+"All of them, in the order in which their scenarios are run."

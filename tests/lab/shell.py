@@ -1,4 +1,4 @@
-"""Give a person a shell in a machine of the lab: python tests/lab/shell.py [plain|xen]."""
+"""Give a person a shell in a machine of the lab: python tests/lab/shell.py [plain|server|xen]."""
 
 from __future__ import annotations
 

@@ -2,7 +2,8 @@
 
 A caller's module has ``FILES``: what a site pastes into its configuration (``holdstill caller NAME JOB``), from
 ``texts/NAME``. A caller that speaks in arguments or in an environment of its own also has ``hook``, which tells what
-it wants of us (``holdstill hook NAME …``). Light to import: a hook waits for it.
+it wants of us (``holdstill hook NAME …``), and ``SILENT`` if it bears no word, of a failure neither. Light to import: a
+hook waits for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,14 @@ from typing import NamedTuple
 
 TREE = "@TREE@"
 "A line of a text with this in it is repeated for each guest's tree."
+
+PROGRAMS = {
+    "bpstart_notify": "netbackup",
+    "bpend_notify": "netbackup",
+    "create_filesystem_snapshot": "urbackup",
+    "remove_filesystem_snapshot": "urbackup",
+}
+"Callers that look for a program of a fixed name, by that name: whose it is."
 
 
 class Call(NamedTuple):
@@ -28,7 +37,7 @@ class Call(NamedTuple):
     verdict: str = "unknown"
     "What it says of its backup, when it calls ``post``: ``ok``, ``failed`` or ``unknown``."
     says: str = ""
-    "What is printed when there is nothing to do."
+    "What is printed when that is done, or when there is nothing to do."
     within: float | None = None
     "Seconds that the caller gives ``pre``, before it kills it, or goes on without it."
 
@@ -41,6 +50,8 @@ class Given(NamedTuple):
     words: Sequence[str]
     "The caller's own arguments."
     environment: Mapping[str, str]
+    trees: str = "/run/holdstill"
+    "The folder with the trees of all jobs."
 
 
 Hook = Callable[[Given], Call]
@@ -97,6 +108,11 @@ def hook_of(name: str) -> Hook:
     return hook
 
 
+def is_silent(name: str) -> bool:
+    """Tell whether a caller's hook must print nothing, whatever happens."""
+    return getattr(caller(name), "SILENT", False)
+
+
 def snippet(name: str, file: File, target: Target) -> str:
     """Write one of a caller's files."""
     from importlib.resources import files
@@ -123,8 +139,11 @@ def snippet(name: str, file: File, target: Target) -> str:
 def words_of(program: str, words: Sequence[str]) -> list[str]:
     """Give the command line for the name that we were called by.
 
-    As ``holdstill-NAME``, or ``holdstill-NAME.JOB``, we are the hook of the caller of that name.
+    As ``holdstill-NAME``, or ``holdstill-NAME.JOB``, we are the hook of the caller of that name. As a program that a
+    caller looks for, with whatever follows a dot in its name, we are its hook, too, and this name is its first word.
     """
+    if program.partition(".")[0] in PROGRAMS:
+        return ["hook", PROGRAMS[program.partition(".")[0]], program, *words]
     prefix, _, called = program.partition("holdstill-")
     name, _, job = called.partition(".")
     if prefix or name not in names():

@@ -34,13 +34,14 @@ COMMANDS = {
     "plan": "Print the commands that a job would run; change nothing.",
     "plugins": "List the plugins of this host.",
     "schema": "Print the JSON Schema of the configuration, for editors.",
+    "import": "Write a configuration from that of the shell script «guest_lvm_mounter».",
     "new-plugin": "Write a distribution with plugins of your own, to begin from.",
 }
 
 HIDDEN = {"tend"}
 "Commands that holdstill itself calls."
 
-SILENT = {"caller", "held", "paths"}
+SILENT = {"caller", "held", "import", "paths"}
 "Commands that log nothing: they start without structlog."
 
 CALLED_IN = "holdstill: the folder that it was called in"

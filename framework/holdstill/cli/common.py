@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+import structlog
 
 from holdstill import log
 from holdstill.cli.overseeing import oversee
+from holdstill.errors import StorageError
 from holdstill.host.interruption import Interruption
 from holdstill.host.real import RealHost
 from holdstill.host.service_manager import READY, notify
+from holdstill.journal.verdicts import Verdict, leave_verdict
 from holdstill.log import Sink, syslog
 from holdstill.log.screen import Screen
 from holdstill.places import Places
@@ -79,6 +83,16 @@ def _time(_ctx: click.Context, _parameter: click.Parameter, value: str | None) -
     return found
 
 
+def without_option(function: F) -> F:
+    """Add ``--without``."""
+    return click.option(
+        "--without",
+        multiple=True,
+        metavar="PLUGIN",
+        help="A plugin that is around the job and takes no part this time, such as reboot. Can be repeated.",
+    )(function)
+
+
 def within_option(function: F) -> F:
     """Add ``--within``."""
     return click.option(
@@ -98,11 +112,12 @@ def site(
     quiet: bool = False,
     level: str = "info",
     recovers: bool = False,
+    without: tuple[str, ...] = (),
 ) -> Site:
     """Set up logging, signals, plugins, and what watches over them.
 
     ``quiet``: with no wish of the user's, nothing on the terminal. ``recovers``: if this process has to be given up,
-    another one lets go of what it holds.
+    another one lets go of what it holds. ``without``: plugins that are around jobs, and take no part.
     """
     screen = Screen()
     sinks = _sinks(screen, log_to, verbose=verbose, quiet=quiet)
@@ -118,6 +133,7 @@ def site(
         interruption=interruption,
         progress=screen if screen in sinks and log.stderr_is_terminal() else None,
         begun=lambda: notify(READY),
+        without=without,
     )
 
 
@@ -126,6 +142,15 @@ def _sinks(screen: Screen, log_to: str, *, verbose: bool, quiet: bool) -> list[S
         log_to = "both" if verbose else "syslog" if quiet or not log.stderr_is_terminal() else "terminal"
     machines = syslog.sink() if log_to in {"syslog", "both"} else None
     return [*([screen] if log_to in {"terminal", "both"} else []), *([machines] if machines else [])]
+
+
+def leave_word(state: Path, outcome: Outcome, sentence: str) -> None:
+    """Keep, for whoever waits or calls ``post``, what nobody is there to be told."""
+    verdict = Verdict(run=outcome.run, job=outcome.job, session=outcome.session, sentence=sentence)
+    try:
+        leave_verdict(state, verdict)
+    except StorageError as error:
+        structlog.get_logger().warning("nobody will learn of this", run=outcome.run, why=str(error))
 
 
 def result(outcome: Outcome) -> dict[str, object]:

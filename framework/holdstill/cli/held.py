@@ -60,8 +60,8 @@ def command(
     """List what is held, of JOB or of all jobs, with the commands that let go of it by hand, in order.
 
     Exits with 81 if something is held that nobody works on or waits for: run «holdstill recover». With --wait, also
-    with 81 if somebody still works on it when the time is over, and with 79 if it was let go of in the
-    background and had not held to the end of the backup that read it.
+    with 81 if somebody still works on it when the time is over, and with 79 if in the background it could not be
+    held, or was let go of and had not held to the end of the backup that read it.
     """
     wanted = Wanted(job, session)
     found = wanted.of(places) if within is None else _waited_for(places, wanted, within)

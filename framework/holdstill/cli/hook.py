@@ -6,9 +6,9 @@ import os
 
 import click
 
-from holdstill.callers import Given, hook_of
+from holdstill.callers import Call, Given, hook_of, is_silent
 from holdstill.cli.common import session_key, within_option
-from holdstill.cli.output import say
+from holdstill.cli.output import hush, say
 from holdstill.errors import UsageError
 from holdstill.places import Places
 
@@ -29,12 +29,22 @@ def command(places: Places, job: str, within: float | None, caller: str, words: 
 
     WORDS are its own arguments, just as it gives them; what else it says is in its environment. They tell whether
     this is «pre» or «post», for which session, and what to print. «holdstill caller CALLER JOB» prints how it is
-    configured. A link to holdstill that is named «holdstill-CALLER» or «holdstill-CALLER.JOB» calls this, too.
+    configured. A link to holdstill that is named «holdstill-CALLER» or «holdstill-CALLER.JOB» calls this, too, and
+    so does one with the name of a program that CALLER itself looks for, such as «create_filesystem_snapshot.JOB».
     """
-    call = hook_of(caller)(Given(job, words, os.environ))
+    if is_silent(caller):
+        hush()
+    call = hook_of(caller)(Given(job, words, os.environ, str(places.trees)))
     call = call._replace(session=session_key(call.session), within=within or call.within)
     if call.do and not call.job:
         raise UsageError(f"Which job? «holdstill hook --job=JOB {caller} …» names it.")
+    code = _do(places, call)
+    if call.says and not code:
+        say(call.says)
+    return code
+
+
+def _do(places: Places, call: Call) -> int:
     if call.do == "pre":
         from holdstill.cli.pre import hold
 
@@ -43,6 +53,4 @@ def command(places: Places, job: str, within: float | None, caller: str, words: 
         from holdstill.cli.post import let_go, verdict
 
         return verdict(let_go(places, call))
-    if call.says:
-        say(call.says)
     return 0

@@ -25,6 +25,14 @@ def print_json(value: object) -> None:
     say(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
+def hush() -> None:
+    """Let nobody hear what is printed from now on."""
+    nobody = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (STDOUT, STDERR):
+        os.dup2(nobody, descriptor)
+    os.close(nobody)
+
+
 def _write(descriptor: int, text: str) -> None:
     left = f"{text}\n".encode(errors="surrogateescape")
     with suppress(OSError):

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import click
-import structlog
 
 from holdstill.callers import Call
 from holdstill.cli.app import fail
 from holdstill.cli.background import start_in_background
-from holdstill.cli.common import json_option, log_options, result, session_option, site
+from holdstill.cli.common import (
+    json_option,
+    leave_word,
+    log_options,
+    result,
+    session_option,
+    site,
+    without_option,
+)
 from holdstill.cli.output import print_json
-from holdstill.errors import ExitCode, StorageError, UsageError
+from holdstill.errors import ExitCode, UsageError
 from holdstill.journal.shelf import boot_id, holds
-from holdstill.journal.verdicts import Verdict, leave_verdict
 from holdstill.places import Places
 from holdstill.run.outcome import CallerVerdict, Failure, Outcome
 from holdstill.run.recover import post
-
-log = structlog.get_logger()
 
 
 @click.command("post")
@@ -31,6 +35,7 @@ log = structlog.get_logger()
     show_default=True,
     help="What became of the backup, for whoever hears of the end of runs. It changes no exit code.",
 )
+@without_option
 @click.option("--strict", is_flag=True, help="Fail if anything went wrong: 81 if something is still held.")
 @click.option("--detach", is_flag=True, help="Answer at once, and let go in the background.")
 @click.option("--in-background", is_flag=True, hidden=True)
@@ -42,6 +47,7 @@ def command(
     job: str,
     session: str,
     said: str,
+    without: tuple[str, ...],
     strict: bool,
     detach: bool,
     in_background: bool,
@@ -63,10 +69,12 @@ def command(
             "--detach answers before it is known how letting go ends: it has no --strict and no --json."
         )
     if detach and _is_held(places, job, session):
-        words = (f"--session={session}", f"--outcome={said}", "--in-background", "--log=syslog")
-        start_in_background(places, f"release-{job}", "post", job, *words)
+        words = [f"--session={session}", f"--outcome={said}", *(f"--without={plugin}" for plugin in without)]
+        words += ["--verbose"] if verbose else []
+        start_in_background(places, f"release-{job}", "post", job, *words, "--in-background", "--log=syslog")
         return 0
-    outcomes = let_go(places, Call("post", job, session, verdict=said), log_to=log_to, verbose=verbose)
+    here = site(places, log_to=log_to, verbose=verbose, quiet=True, recovers=True, without=without)
+    outcomes = post(here, job, session, CallerVerdict(said))
     if in_background:
         _leave_words(places, outcomes)
     if as_json:
@@ -74,9 +82,9 @@ def command(
     return verdict(outcomes, strict=strict)
 
 
-def let_go(places: Places, call: Call, *, log_to: str = "auto", verbose: bool = False) -> list[Outcome]:
+def let_go(places: Places, call: Call) -> list[Outcome]:
     """Do what a caller asks of us after its backup."""
-    here = site(places, log_to=log_to, verbose=verbose, quiet=True, recovers=True)
+    here = site(places, quiet=True, recovers=True)
     return post(here, call.job, call.session, CallerVerdict(call.verdict))
 
 
@@ -89,15 +97,7 @@ def _leave_words(places: Places, outcomes: list[Outcome]) -> None:
     """Keep what nobody is there to be told."""
     for outcome in outcomes:
         for failure in _spoiled(outcome):
-            try:
-                leave_verdict(
-                    places.state,
-                    Verdict(
-                        run=outcome.run, job=outcome.job, session=outcome.session, sentence=failure.sentence
-                    ),
-                )
-            except StorageError as error:
-                log.warning("nobody will learn of this", run=outcome.run, why=str(error))
+            leave_word(places.state, outcome, failure.sentence)
 
 
 def _spoiled(outcome: Outcome) -> list[Failure]:

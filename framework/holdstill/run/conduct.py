@@ -55,6 +55,7 @@ def _started(site: Site, info: RunInfo, job: Job) -> Iterator[Run]:
             stack.enter_context(job_lock(site.places.locks, info.job))
             clear_the_way(site, info, job.if_held)
             run = begin(site, info, job)
+            site.holding()
         except (Exception, RunInterrupted) as error:
             _refuse(site, info, job, error)
             raise

@@ -6,11 +6,12 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 from holdstill.config.load import load
-from holdstill.errors import NotFoundError
+from holdstill.errors import NotFoundError, UsageError
 from holdstill.host import Host
 from holdstill.host.interruption import Interruption
 from holdstill.journal.journal import Journal
@@ -25,7 +26,7 @@ from holdstill.run.job import Job, Resolver
 from holdstill.run.lifecycle import CORE
 from holdstill.run.outcome import Outcome
 from holdstill.run.run import Run
-from holdstill.words import Progress, RunInfo
+from holdstill.words import Progress, Role, RunInfo, Step
 
 RELEASE_WITHIN = 60.0
 "Seconds to try to let go, where the journal does not say it."
@@ -43,6 +44,10 @@ class Site(msgspec.Struct, kw_only=True):
     progress: Progress | None = None
     begun: Callable[[], None] = lambda: None
     "Called when what this process is to let go of is being let go of, by this process or another one."
+    holding: Callable[[], None] = lambda: None
+    "Called when the journal of a new run has begun: from then on its ``post`` waits for us."
+    without: tuple[str, ...] = ()
+    "Plugins around jobs that take no part in what this process does, whatever the configuration says."
 
     def holds(self) -> list[Held]:
         """Give every hold of this host, as it is now, oldest first."""
@@ -63,7 +68,13 @@ def new_info(site: Site, job: str, session: str = "default") -> RunInfo:
 
 
 def resolve(site: Site, info: RunInfo) -> Job:
-    """Read the configuration of one job. Raises ConfigError with all that is wrong with it."""
+    """Read the configuration of one job.
+
+    Raises ConfigError with all that is wrong with it, UsageError if what is to take no part could take none.
+    """
+    for name in site.without:
+        if name not in site.plugins.names(Role.AROUND):
+            raise UsageError(site.plugins.absent(name, "--without"))
     config, typist, complaints = load(site.places.config)
     try:
         job = Resolver(config, site.plugins, typist, info).job()
@@ -72,7 +83,11 @@ def resolve(site: Site, info: RunInfo) -> Job:
         raise
     complaints.raise_any()
     assert job is not None
-    return job
+    return msgspec.structs.replace(job, around=_taking_part(site, job.around))
+
+
+def _taking_part(site: Site, around: tuple[Step[Any], ...]) -> tuple[Step[Any], ...]:
+    return tuple(step for step in around if step.plugin not in site.without)
 
 
 def begin(site: Site, info: RunInfo, job: Job) -> Run:
@@ -108,7 +123,7 @@ def run_of(
         host=site.host,
         plugins=site.plugins,
         journal=journal,
-        job=job or _left_by(journal, info, site.plugins, release_within),
+        job=job or _left_by(site, journal, info, release_within),
         interruption=site.interruption,
         state=site.places.state,
         progress=site.progress,
@@ -127,7 +142,7 @@ def _remember(outcome: Outcome, story: Story) -> None:
         outcome.applications = list(so_far.applications)
 
 
-def _left_by(journal: Journal, info: RunInfo, plugins: Registry, release_within: float | None) -> Job:
+def _left_by(site: Site, journal: Journal, info: RunInfo, release_within: float | None) -> Job:
     """Give what a journal tells of its job: how long to try to let go, and who takes part."""
     header = journal.story.header
     within = header.release_within if header else RELEASE_WITHIN
@@ -135,7 +150,7 @@ def _left_by(journal: Journal, info: RunInfo, plugins: Registry, release_within:
         groups=(),
         backup=None,
         verify=(),
-        around=recalled(header.around, info, plugins) if header else (),
+        around=_taking_part(site, recalled(header.around, info, site.plugins)) if header else (),
         lease=0,
         release_within=within if release_within is None else release_within,
     )

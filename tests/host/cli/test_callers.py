@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from holdstill.callers import Given, Target, caller, hook_of, names, snippet, words_of
+from holdstill.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[3]
 TARGET = Target(job="nightly", trees="/run/holdstill/nightly", guests=("web", "mail"))
@@ -86,6 +88,11 @@ def test_a_link_that_names_no_caller_is_holdstill(name):
     assert words_of(name, ["held"]) == ["held"]
 
 
+@pytest.mark.parametrize("name", ["create_filesystem_snapshot", "create_filesystem_snapshot.a.b"])
+def test_a_link_with_the_name_of_a_program_that_a_caller_looks_for_tells_the_hook_that_name(name):
+    assert words_of(name, ["--job", "x"]) == ["hook", "urbackup", name, "--job", "x"]
+
+
 def test_a_link_with_a_callers_name_is_its_hook(place):
     link = place.root / "holdstill-kopia.nightly"
     link.symlink_to(place.command[0])
@@ -97,3 +104,13 @@ def test_a_link_with_a_callers_name_is_its_hook(place):
 def test_hooks_say_what_they_cannot_make_sense_of():
     with pytest.raises(Exception, match="Kopia's action is 'before' or 'after', not 'afterwards'"):
         hook_of("kopia")(Given("nightly", ["afterwards"], {}))
+
+
+HOOKS = [name for name in names() if hasattr(caller(name), "hook")]
+
+
+@pytest.mark.parametrize("words", [[], [""], ["no such step", "--job", "x"], ["\udcff"] * 9])
+@pytest.mark.parametrize("name", HOOKS)
+def test_whatever_a_hook_is_given_it_answers_or_says_what_it_cannot_make_sense_of(name, words):
+    with suppress(UsageError):
+        assert hook_of(name)(Given("nightly", words, {})).do == ""

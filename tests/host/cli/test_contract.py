@@ -16,6 +16,7 @@ FORBIDDEN = {1, 2, 3, 4, 5, 75, 255}
 
 def failed_as_a_hook_should(result, code):
     assert result.code == code
+    assert result.code not in FORBIDDEN
     assert result.out == ""
     assert result.err.startswith("holdstill: ")
     assert result.err.count("\n") == 1
@@ -118,6 +119,36 @@ def test_pre_that_fails_leaves_nothing_and_says_why_in_a_line(place):
     assert failed_as_a_hook_should(result, 71)
     assert "guest web, open: stranger: «ls /no/such/path» failed with status 2" in result.err
     assert place.left() == []
+
+
+def _open_to_others(place):
+    place.trees.mkdir()
+    place.trees.chmod(0o777)
+
+
+@pytest.mark.parametrize(
+    ("breaks", "code"),
+    [
+        pytest.param(lambda place: place.disk.unlink(), 66, id="no disk"),
+        pytest.param(lambda place: place.config.unlink(), 78, id="no configuration"),
+        pytest.param(lambda place: place.config.write_text("jobs: ["), 78, id="no YAML"),
+        pytest.param(lambda place: place.config.chmod(0o666), 78, id="others may write the configuration"),
+        pytest.param(_open_to_others, 77, id="others may write the trees"),
+        pytest.param(lambda place: place.write(open_="nobodys"), 78, id="no such plugin"),
+        pytest.param(lambda place: place.write(open_="{stranger: {then: nobodys}}"), 69, id="no such tool"),
+        pytest.param(
+            lambda place: place.write(open_="{stranger: {then: 'false'}}"), 71, id="a command that fails"
+        ),
+        pytest.param(lambda place: place.plugin("stranger", "1 / 0"), 78, id="a plugin that does not load"),
+    ],
+)
+def test_however_pre_fails_nobody_misreads_its_code_and_there_is_nothing_to_back_up(place, breaks, code):
+    """For callers that go on all the same: what is not there, they cannot read live."""
+    breaks(place)
+    result = place.run("pre", "nightly", "--print", "paths")
+    assert failed_as_a_hook_should(result, code)
+    assert result.code in range(64, 79)
+    assert not (place.trees / "nightly").exists()
 
 
 def test_a_failure_of_many_words_is_still_one_short_line(place):

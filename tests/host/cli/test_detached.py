@@ -1,4 +1,4 @@
-"""Letting go in the background: answered at once, and kept, or ended, by nothing of the caller's."""
+"""Holding and letting go in the background: answered at once, and kept, or ended, by nothing of the caller's."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ def holdstill_undo(facts):
 def test_what_the_caller_says_of_its_backup_reaches_the_background(held_place):
     held_place.plugin("listener", LISTENER.format(heard=held_place.root / "heard"))
     assert held_place.run("post", "nightly", "--detach", "--outcome=failed").silent
-    assert held_place.run("held", "--wait=20s").code == 0
+    assert held_place.run("held", "--wait=90s").code == 0
     assert (held_place.root / "heard").read_text() == "failed"
 
 
@@ -199,4 +199,106 @@ from holdstill.plugin import hookimpl
 @hookimpl
 def holdstill_finished(outcome):
     Path("{heard}").write_text(outcome.caller_verdict)
+"""
+
+
+# Holding
+
+
+@pytest.fixture
+def slow_to_hold(place, gate):
+    """A place where holding stops at a gate, and has been begun in the background."""
+    place.write(open_=f"{{stranger: {{then: {gate.script}}}}}")
+    assert place.run("pre", "nightly", "--detach").silent
+    return place
+
+
+def test_pre_answers_while_somebody_holds_and_held_waits_for_the_end(slow_to_hold, gate):
+    assert states(slow_to_hold) == ["living"]
+    waiting = slow_to_hold.start("held", "nightly", "--wait")
+    slow_to_hold.eventually(gate.reached.exists)
+    assert waiting.poll() is None
+    gate.opened.touch()
+    assert slow_to_hold.wait(waiting).code == 0
+    assert states(slow_to_hold) == ["handed over"]
+    assert (slow_to_hold.tree / "disk1").read_text() == "the guest's data"
+    assert slow_to_hold.run("post", "nightly").silent
+    assert slow_to_hold.left() == []
+
+
+def test_a_post_that_comes_meanwhile_waits_for_it_and_lets_go(slow_to_hold, gate):
+    waiting = slow_to_hold.start("post", "nightly", "--strict")
+    gate.opened.touch()
+    assert slow_to_hold.wait(waiting).silent
+    assert slow_to_hold.left() == []
+
+
+def test_what_could_not_be_held_is_told_by_held_and_by_the_next_post(place):
+    place.write(open_="{stranger: {then: ls /nonexistent}}")
+    assert place.run("pre", "nightly", "--detach").silent
+    told = place.run("held", "nightly", "--wait")
+    assert (told.code, "There was nothing to back up: " in told.err) == (79, True)
+    assert place.run("post", "nightly").code == 79
+    assert place.run("post", "nightly").silent
+    assert place.left() == []
+
+
+def test_what_is_wrong_with_the_configuration_is_told_at_once(place):
+    place.write(open_="strangr")
+    result = place.run("pre", "nightly", "--detach")
+    assert (result.code, "did you mean 'stranger'" in result.err) == (78, True)
+    assert place.run("pre", "weekly", "--detach").code == 66
+    assert place.left() == []
+
+
+@pytest.mark.parametrize("more", ["--print=path", "--json"])
+def test_pre_has_nothing_to_print_before_it_holds(place, more):
+    assert place.run("pre", "nightly", "--detach", more).code == 64
+    assert place.left() == []
+
+
+# Plugins that take no part
+
+
+def test_what_is_to_take_no_part_takes_none_in_the_background_either(place):
+    place.plugin("listener", TAKES_PART.format(heard=place.root / "heard"))
+    place.write(job="around: [listener]")
+    for words in (["pre", "--without=listener"], ["post"], ["pre"], ["post", "--without=listener"]):
+        assert place.run(*words, "nightly", "--detach").silent
+        assert place.run("held", "--wait").code == 0
+    assert not (place.root / "heard").exists()
+    assert place.run("pre", "nightly").silent
+    assert place.run("post", "nightly").silent
+    assert (place.root / "heard").exists()
+
+
+def test_what_can_take_no_part_is_told_before_anything_is_held(place):
+    result = place.run("pre", "nightly", "--without", "rebot")
+    assert (result.code, "did you mean 'reboot'" in result.err) == (64, True)
+    assert place.left() == []
+
+
+def test_a_release_is_never_refused_for_it(held_place):
+    assert held_place.run("post", "nightly", "--without", "rebot").silent
+    assert held_place.left() == []
+
+
+TAKES_PART = """
+from pathlib import Path
+
+import msgspec
+
+from holdstill.plugin import hookimpl
+
+class Options(msgspec.Struct, frozen=True):
+    pass
+
+@hookimpl
+def holdstill_options():
+    return Options
+
+@hookimpl
+def holdstill_finished(run):
+    if run.around("listener"):
+        Path("{heard}").touch()
 """

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -117,8 +118,12 @@ class Job:
     folder: Path
 
     def configure(self, *quiesce: str) -> None:
-        """Configure it; where ``gate`` is among the steps, the run waits for :meth:`go_on`."""
-        steps = ", ".join(self._gate if step == "gate" else step for step in quiesce)
+        """Configure it; where ``gate`` is among the steps, the run waits for :meth:`go_on`.
+
+        Where ``sync`` is, it has written what is in memory of the file system, as suspending a logical volume does.
+        """
+        ours = {"gate": self._gate, "sync": f"coprocess: {{run: {self._sync}}}"}
+        steps = ", ".join(ours.get(step, step) for step in quiesce)
         self.site.configure(
             "guests:\n  db:\n"
             f"    disks: [{self.volume.image}]\n"
@@ -134,10 +139,14 @@ class Job:
         script = self.folder / "gate"
         script.write_text(
             f"#!/bin/sh\ntouch {self.folder}/reached\n"
-            f"until test -e {self.folder}/go; do sleep 0.01; done\necho ready\ncat\n"
+            f"until test -e {self.folder}/go; do sleep 0.01; done\necho ready\ncat\ntouch {self.folder}/left\n"
         )
         script.chmod(0o755)
         return f"coprocess: {{run: {script}}}"
+
+    @property
+    def _sync(self) -> list[str]:
+        return ["sh", "-c", f"sync --file-system {self.volume.folder} && echo synced && cat"]
 
     def start(self) -> subprocess.Popen[str]:
         """Start a run, which waits at its gate."""
@@ -156,6 +165,29 @@ class Job:
     def go_on(self) -> None:
         """Let it go on."""
         (self.folder / "go").touch()
+
+    def kill(self, point: str, step: str, server: int) -> None:
+        """Kill a run: before it makes a server quiet, while that is quiet, or while it lets go and the server hangs."""
+        self.configure(*(["gate", step] if point == "before" else [step, "gate"]))
+        process = self.start()
+        self.wait_at_the_gate()
+        with stopped(server) if point == "letting go" else nullcontext():
+            if point == "letting go":
+                self.go_on()
+                eventually((self.folder / "left").exists)
+            process.kill()
+            process.communicate()
+        self.go_on()
+
+    def kill_once(self, condition: Callable[[], object]) -> None:
+        """Kill a run as soon as a condition holds; one that ends before that is seen is started anew."""
+        process = self.start()
+        while not condition():
+            if process.poll() is not None:
+                process.communicate()
+                process = self.start()
+        process.kill()
+        process.communicate()
 
     def run(self) -> str:
         """Do a run, which must be good; give what it printed."""
@@ -188,6 +220,31 @@ def place() -> Iterator[Path]:
     """A folder for what is restored."""
     with open_folder() as folder:
         yield folder
+
+
+@contextmanager
+def stopped(pid: int) -> Iterator[None]:
+    """Have a process hang."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def daemon(*argv: str | Path, ready: Callable[[], bool], log: Path) -> Iterator[int]:
+    """Have a server running in the foreground, and kill it in the end; give its process."""
+    process = subprocess.Popen(
+        argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        eventually(lambda: process.poll() is not None or ready())
+        assert process.poll() is None, log.read_text()[-2000:]
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait()
 
 
 def own(folder: Path, user: str) -> Path:

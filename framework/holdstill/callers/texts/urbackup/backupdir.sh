@@ -1,0 +1,2 @@
+# A link in a guest must not lead to files of the host; and with no snapshot there is no backup.
+urbackupclientctl add-backupdir --path @TREES@ --no-follow-symlinks --require-snapshot
