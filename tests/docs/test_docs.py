@@ -27,6 +27,8 @@ DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
 TUTORIAL = DOCS / "tutorial.md"
 PLACE = "/tmp/holdstill-tutorial"
+HALF_AN_HOUR = DOCS / "how-to" / "write-a-plugin-in-half-an-hour.md"
+PLUGIN_PLACE = "/tmp/holdstill-plugin"
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(#[^)]*)?\)")
 
 
@@ -159,19 +161,29 @@ def steps_of(page: Path) -> list[Command]:
     """Give all that a page says to do, in order."""
     steps: list[Command] = []
     for block in blocks(page, "sh", "console", "yaml", "python"):
+        if not (block.path or block.language in {"sh", "console"}):
+            continue  # it is shown only
         steps += commands(block) if block.language in {"sh", "console"} else [writing(block)]
     return steps
 
 
-@pytest.mark.skipif(not loops_attach(), reason="the tutorial needs root and loop devices")
-def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
-    place = tmp_path / Path(PLACE).name
-    steps = steps_of(TUTORIAL)
-    answers = type_in([step.line.replace(PLACE, str(place)) for step in steps], ROOT)
+def follow(page: Path, written_place: str, place: Path) -> None:
+    """Do all that a page says, in a folder of ours in the place of its own."""
+    steps = steps_of(page)
+    answers = type_in([step.line.replace(written_place, str(place)) for step in steps], ROOT)
     asked = [step.line == "echo $?" for step in steps[1:]]
     for (status, said), step, may_fail in zip(answers, steps, [*asked, False], strict=False):
         assert status == 0 or may_fail, f"{step} ended with {status}:\n{said}"
-        wrong = step.checked and not step.printed_as_told(said.replace(str(place), PLACE))
+        wrong = step.checked and not step.printed_as_told(said.replace(str(place), written_place))
         assert not wrong, f"{step} printed:\n{said}"
-    assert len(answers) == len(steps), "the shell ended before the tutorial did"
+    assert len(answers) == len(steps), "the shell ended before the page did"
     assert not place.exists()
+
+
+@pytest.mark.skipif(not loops_attach(), reason="the tutorial needs root and loop devices")
+def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+    follow(TUTORIAL, PLACE, tmp_path / Path(PLACE).name)
+
+
+def test_a_plugin_is_written_in_half_an_hour_as_its_page_says(tmp_path: Path) -> None:
+    follow(HALF_AN_HOUR, PLUGIN_PLACE, tmp_path / Path(PLUGIN_PLACE).name)
