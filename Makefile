@@ -5,18 +5,18 @@ PYTHON := $(VENV)/bin/python
 READY := $(VENV)/.ready
 XEN := tests/lab/scenarios/xen
 
-.PHONY: demo test campaign check model lab lab-xen lab-shell bench bench-lab docs install-units lock clean packages \
-	lab-packages caller-packages database-packages
+.PHONY: demo test campaign check model lab lab-xen lab-shell bench bench-callers bench-lab docs install-units lock clean \
+	packages lab-packages caller-packages database-packages fleet-packages
 
 demo: $(READY) packages
 	$(PYTHON) contrib/demo/demo.py
 
 # Of the lab's scenarios a third, drawn anew each time; «make lab» runs all.
-test: $(READY) packages lab-packages caller-packages database-packages check
+test: $(READY) packages lab-packages caller-packages database-packages fleet-packages check
 	HOLDSTILL_LAB_SHARE=3 $(PYTHON) -m pytest tests --deselect $(XEN)
 
 # What «test» takes samples of, at length: hours, in emulation. HOLDSTILL_SEED=… repeats one.
-campaign: $(READY) packages lab-packages caller-packages database-packages
+campaign: $(READY) packages lab-packages caller-packages database-packages fleet-packages
 	HOLDSTILL_LAB=required HOLDSTILL_CAMPAIGN=1 $(PYTHON) -m pytest tests/host tests/lab
 
 check: $(READY)
@@ -24,6 +24,7 @@ check: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
+	cd contrib/ansible && PATH=$(CURDIR)/$(VENV)/bin:$$PATH ansible-lint --offline -q
 
 model: $(READY)
 	$(PYTHON) -m pytest tests/model
@@ -40,6 +41,9 @@ lab-shell: $(READY) lab-packages
 
 bench: $(READY)
 	$(PYTHON) tests/bench/bench.py
+
+bench-callers: $(READY) packages caller-packages
+	$(PYTHON) tests/bench/callers.py
 
 bench-lab: $(READY) lab-packages
 	$(PYTHON) tests/bench/lab.py
@@ -72,6 +76,10 @@ caller-packages:
 # Servers that the tests start themselves, and quiesce.
 database-packages:
 	@sh .ci/packages mariadb-server postgresql redis-server
+
+# What a host needs to be reached by ssh, and to have holdstill installed by Ansible.
+fleet-packages:
+	@sh .ci/packages iproute2 kpartx openssh-client openssh-server python3-apt python3-packaging python3-venv
 
 $(READY): pyproject.toml tests/constraints.txt framework/holdstill/__init__.py
 	@sh .ci/packages python3-venv

@@ -1,4 +1,4 @@
-"""A Bacula of its own: director, storage and file daemon on loopback, in a folder, with an empty catalogue."""
+"""A Bacula of its own: director, storage and file daemon in a folder, with an empty catalogue."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = Path("/usr/share/dbconfig-common/data/bacula-director-sqlite3/install/s
 DIRECTOR = """
 Director {{
   Name = lab-dir
-  DirAddress = 127.0.0.1
+  DirAddress = {address}
   DIRport = {director}
   Password = secret
   QueryFile = /dev/null
@@ -26,8 +26,8 @@ Director {{
 }}
 Catalog {{ Name = MyCatalog; dbname = bacula; dbuser = ""; dbpassword = "" }}
 Messages {{ Name = Standard; append = {folder}/log = all, !skipped; catalog = all, !skipped }}
-Client {{ Name = {client}; Address = 127.0.0.1; FDPort = {file}; Catalog = MyCatalog; Password = secret }}
-Storage {{ Name = File1; Address = 127.0.0.1; SDPort = {storage}; Device = Files; MediaType = File; Password = secret }}
+Client {{ Name = {client}; Address = {address}; FDPort = {file}; Catalog = MyCatalog; Password = secret }}
+Storage {{ Name = File1; Address = {address}; SDPort = {storage}; Device = Files; MediaType = File; Password = secret }}
 Pool {{ Name = File; PoolType = Backup; LabelFormat = Vol- }}
 FileSet {{ Name = "Full Set"; Include {{ File = /etc/hostname }} }}
 JobDefs {{
@@ -46,7 +46,7 @@ Job {{ Name = Restore; JobDefs = DefaultJob; Type = Restore; Where = {folder}/re
 FILE = """
 FileDaemon {{
   Name = {client}
-  FDAddress = 127.0.0.1
+  FDAddress = {address}
   FDport = {file}
   WorkingDirectory = {folder}
   PidDirectory = {folder}
@@ -57,7 +57,7 @@ Messages {{ Name = Standard; director = lab-dir = all, !skipped, !restored }}
 STORAGE = """
 Storage {{
   Name = lab-sd
-  SDAddress = 127.0.0.1
+  SDAddress = {address}
   SDPort = {storage}
   WorkingDirectory = {folder}
   PidDirectory = {folder}
@@ -75,7 +75,7 @@ Device {{
 }}
 Messages {{ Name = Standard; director = lab-dir = all }}
 """
-CONSOLE = "Director {{ Name = lab-dir; Address = 127.0.0.1; DIRport = {director}; Password = secret }}\n"
+CONSOLE = "Director {{ Name = lab-dir; Address = {address}; DIRport = {director}; Password = secret }}\n"
 PLAIN = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 "The environment that systemd gives its services."
 OVER = {"T", "W", "E", "e", "f", "A"}
@@ -90,17 +90,31 @@ class Result(NamedTuple):
     files: int
 
 
+class Network(NamedTuple):
+    """Where the daemons are: on this machine's loopback interface, if not said otherwise."""
+
+    address: str = "127.0.0.1"
+    enter: tuple[str, ...] = ()
+    "The words that have a program run there."
+    sockets: Path = Path("/proc/net/tcp")
+
+
+LOOPBACK = Network()
+
+
 class Bacula:
     """The three daemons, and what a person does with their console."""
 
-    def __init__(self, folder: Path, *, client: str, jobs: str) -> None:
+    def __init__(self, folder: Path, *, client: str, jobs: str, network: Network = LOOPBACK) -> None:
         self.folder = folder
         self.client = client
+        self._network = network
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         words = {
             "folder": folder,
             "client": client,
             "jobs": jobs,
+            "address": network.address,
             **_free_ports("director", "file", "storage"),
         }
         texts = {"dir": DIRECTOR, "fd": FILE, "sd": STORAGE, "console": CONSOLE}
@@ -126,7 +140,7 @@ class Bacula:
 
     def console(self, *lines: str) -> str:
         """Type lines into bconsole; give what it prints."""
-        argv = ["/usr/sbin/bconsole", "-n", "-c", self._configuration("console")]
+        argv = [*self._network.enter, "/usr/sbin/bconsole", "-n", "-c", self._configuration("console")]
         done = subprocess.run(
             argv, input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=LIMIT, check=True
         )
@@ -150,10 +164,10 @@ class Bacula:
         """Run a job to its end."""
         return self.end_of(self.start_job(name))
 
-    def restore(self, job: int) -> Path:
-        """Restore all that a job has backed up; give the folder it is in."""
+    def restore(self, job: int, client: str = "") -> Path:
+        """Restore all that a job of that client has backed up; give the folder it is in, on the client's host."""
         before = self._last_job()
-        self.console(f"restore jobid={job} client={self.client} all done yes")
+        self.console(f"restore jobid={job} client={client or self.client} all done yes")
         assert self.end_of(before + 1).status == "T", self.log()
         return self.folder / "restored"
 
@@ -162,7 +176,7 @@ class Bacula:
         return (self.folder / "log").read_text()
 
     def _launch(self, name: str) -> subprocess.Popen[bytes]:
-        argv = [f"/usr/sbin/bacula-{name}", "-f", "-c", self._configuration(name)]
+        argv = [*self._network.enter, f"/usr/sbin/bacula-{name}", "-f", "-c", self._configuration(name)]
         with self._output(name).open("wb") as out:
             return subprocess.Popen(
                 argv, env=PLAIN, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
@@ -187,7 +201,7 @@ class Bacula:
 
     def _listens(self, name: str) -> bool:
         assert self._processes[name].poll() is None, self._output(name).read_text()
-        return f":{self._ports[name]:04X} 00000000:0000 0A " in Path("/proc/net/tcp").read_text()
+        return f":{self._ports[name]:04X} 00000000:0000 0A " in self._network.sockets.read_text()
 
     def _configuration(self, name: str) -> Path:
         return self.folder / f"{name}.conf"
