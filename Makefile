@@ -24,7 +24,7 @@ check: $(READY)
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
-	cd contrib/ansible && PATH=$(CURDIR)/$(VENV)/bin:$$PATH ansible-lint --offline --quiet
+	cd contrib/ansible && PATH=$(CURDIR)/$(VENV)/bin:$$PATH ansible-lint --offline -q
 
 model: $(READY)
 	$(PYTHON) -m pytest tests/model
