@@ -1,4 +1,8 @@
 #!/bin/sh
+# One at a time: a second one would let go of what the first one reads.
+exec 9<"$0"
+flock --nonblock 9 || { echo "$0 is at work already" >&2; exit 75; }
+
 export BORG_REPO=/srv/borg
 export BORG_PASSCOMMAND='cat /root/borg-passphrase'
 

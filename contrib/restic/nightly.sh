@@ -1,4 +1,8 @@
 #!/bin/sh
+# One at a time: a second one would let go of what the first one reads.
+exec 9<"$0"
+flock --nonblock 9 || { echo "$0 is at work already" >&2; exit 75; }
+
 export RESTIC_REPOSITORY=/srv/restic
 export RESTIC_PASSWORD_FILE=/root/restic-password
 export RESTIC_CACHE_DIR=/var/cache/restic

@@ -110,6 +110,16 @@ class Guest:
         os.killpg(process.pid, signal.SIGTERM) if all_of_it else process.terminate()
         return process.communicate(timeout=LIMIT)[0]
 
+    def cannot_begin_twice(self, script: Path, reader: str) -> bool:
+        """Begin a script again while it is at work, and then stop it."""
+        process = self.start(script)
+        eventually(lambda: reader in self.readers() or process.poll() is not None)
+        again = self.run(script)
+        assert (again.returncode, again.stderr) == (75, f"{script} is at work already\n")
+        assert self.tree.is_mount(), "the second one has let go of what the first one reads"
+        self.stop_while_it_is_read(process, reader, all_of_it=True)
+        return self.is_let_go_of()
+
     def readers(self) -> set[str]:
         """The programs that have something of the guest open."""
         found = RealHost().holders([str(self.tree)]) if self.tree.is_mount() else ()

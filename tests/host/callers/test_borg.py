@@ -92,3 +92,8 @@ def test_the_script_lets_go_when_it_is_stopped(guest, script, repository):
     assert process.returncode == 143, said
     assert guest.is_let_go_of()
     assert archives(guest) == []
+
+
+def test_a_second_one_leaves_the_first_one_alone(guest, script, repository):
+    slowly = script("borg --upload-ratelimit 1", at=f"ssh://here{repository}")
+    assert guest.cannot_begin_twice(slowly, "borg")

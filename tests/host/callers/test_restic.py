@@ -134,3 +134,7 @@ def test_the_script_says_that_the_hold_did_not_last(guest, script):
     recover = shlex.join(guest.site.argv("recover"))
     assert guest.run(script(f"{recover}; restic")).returncode == 79
     assert guest.is_let_go_of()
+
+
+def test_a_second_one_leaves_the_first_one_alone(guest, script):
+    assert guest.cannot_begin_twice(script(SLOWLY), "restic")

@@ -92,3 +92,7 @@ def test_a_backup_that_is_stopped_lets_go(guest, configure, tmp_path):
     assert process.returncode == 143, said
     assert guest.is_let_go_of()
     assert snapshots(tmp_path) == []
+
+
+def test_a_second_one_leaves_the_first_one_alone(guest, configure):
+    assert guest.cannot_begin_twice(configure(how="--bwlimit=1"), "rsync")

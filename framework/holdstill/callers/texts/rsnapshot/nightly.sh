@@ -1,4 +1,8 @@
 #!/bin/sh
+# One at a time: a second one would let go of what the first one reads.
+exec 9<"$0"
+flock --nonblock 9 || { echo "$0 is at work already" >&2; exit 75; }
+
 # Let go whatever happens: an rsnapshot that fails or is stopped may not do so itself.
 trap '@HOLDSTILL@ post @JOB@' EXIT
 trap 'exit 143' HUP INT TERM
