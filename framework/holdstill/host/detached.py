@@ -96,6 +96,8 @@ def _wait_until_begun(
         os.close(pidfd)
     if pidfd in ready and listener.fileno() not in ready:
         raise CommandFailedError(Answer(argv, process.wait()), "ended before it had begun")
+    if not ready:
+        process.terminate()  # as systemd does: who is told that it failed does not expect that it goes on
     process.returncode = 0  # nobody waits for it any more
     if not ready:
         raise CommandFailedError(Answer(argv, 0), f"(pid {process.pid}) did not begin within {within:g} s")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 from pathlib import Path
 
 import pytest
 
 from holdstill.host import detached
+from holdstill.host.failures import CommandFailedError
 
 pytestmark = pytest.mark.skipif(detached.SYSTEMD.is_dir(), reason="where systemd runs, a scenario shows it")
 
@@ -125,6 +127,14 @@ def test_a_background_that_does_not_begin_is_told_and_nothing_is_let_go_of(held_
     assert result.code == 71
     assert "ended before it had begun" in result.err
     assert held_place.tree.exists()
+
+
+def test_what_does_not_begin_in_time_is_told_to_end(monkeypatch, place):
+    monkeypatch.setattr(detached, "SYSTEMD", place.root / "no-systemd")
+    with pytest.raises(CommandFailedError, match="did not begin within") as failed:
+        detached.start_detached("late", ["sleep", "600"], within=0.1)
+    [pid] = re.findall(r"\(pid (\d+)\)", str(failed.value))
+    place.eventually(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z")
 
 
 NO_BEGIN = """
