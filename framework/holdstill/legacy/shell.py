@@ -26,7 +26,9 @@ DOUBLE = re.compile(r"[^\"\\$`\0]+")
 VARIABLE = re.compile(rf"\$(?:({NAME})|{{({NAME})}})")
 ESCAPED = re.compile(r"\\([^\0])", re.DOTALL)
 
-COMMAND = re.compile(r"(?:'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|[^'\"\\\n])*", re.DOTALL)
+COMMAND = re.compile(
+    r"(?:(?<=[ \t;])(?<!\\[ \t;])#[^\n]*|'[^']*'|\"(?:\\.|[^\"\\])*\"|\\.|[^'\"\\\n])*", re.DOTALL
+)
 "A command that is left out, to its end, as far as that can be told."
 OPENING = re.compile(
     r"(?:^|[;&|({]\s*)(?:if|for|while|until|case|select|function|exit|return|exec|eval|read|unset|\{|[\w.-]+\s*\(\))"

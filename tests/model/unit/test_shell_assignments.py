@@ -128,6 +128,18 @@ def test_a_command_is_left_out_with_all_that_it_may_assign_and_the_next_line_is_
     assert [left.text for left in read.left_out] == [line]
 
 
+@pytest.mark.parametrize("line", ["echo start # it's fine", "true; # don't", 'true # "'])
+def test_a_quote_in_a_comment_quotes_nothing(line):
+    read = Assignments(f"{line}\nA=1 # don't\nB=2", {})
+    assert read.values == {"A": "1", "B": "2"}
+    assert [left.text for left in read.left_out] == [line]
+
+
+@pytest.mark.parametrize("line", ["echo a#'", "echo \\ #'"])
+def test_what_only_looks_like_a_comment_is_none(line):
+    assert Assignments(f"{line}\nA=1\n'\nB=2", {}).values == {"B": "2"}
+
+
 @pytest.mark.parametrize(
     "opening",
     [
