@@ -118,7 +118,7 @@ def took(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
 
 def started(process: BaseProcess, name: str) -> int:
     """Wait until a run has started a command of that name; give its process id."""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 600
     while time.monotonic() < until:
         for children in Path(f"/proc/{process.pid}/task").glob("*/children"):
             with suppress(OSError):
