@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from holdstill.callers import Call
@@ -74,9 +76,9 @@ def command(
         start_in_background(places, f"release-{job}", "post", job, *words, "--in-background", "--log=syslog")
         return 0
     here = site(places, log_to=log_to, verbose=verbose, quiet=True, recovers=True, without=without)
-    outcomes = post(here, job, session, CallerVerdict(said))
     if in_background:
-        _leave_words(places, outcomes)
+        here.unheard = partial(_leave_words, places)
+    outcomes = post(here, job, session, CallerVerdict(said))
     if as_json:
         print_json([result(outcome) for outcome in outcomes])
     return verdict(outcomes, strict=strict)
@@ -93,11 +95,10 @@ def _is_held(places: Places, job: str, session: str) -> bool:
     return any(header and (header.job, header.session) == (job, session) for header in headers)
 
 
-def _leave_words(places: Places, outcomes: list[Outcome]) -> None:
+def _leave_words(places: Places, outcome: Outcome) -> None:
     """Keep what nobody is there to be told."""
-    for outcome in outcomes:
-        for failure in _spoiled(outcome):
-            leave_word(places.state, outcome, failure.sentence)
+    for failure in _spoiled(outcome):
+        leave_word(places.state, outcome, failure.sentence)
 
 
 def _spoiled(outcome: Outcome) -> list[Failure]:

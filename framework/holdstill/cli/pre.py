@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
 from holdstill.callers import Call
@@ -23,6 +25,7 @@ from holdstill.errors import UsageError
 from holdstill.places import Places
 from holdstill.run.conduct import pre
 from holdstill.run.limit import limited
+from holdstill.run.outcome import Outcome
 from holdstill.run.run import Run
 from holdstill.run.start import Site, new_info, resolve
 from holdstill.run.tend import is_tended
@@ -74,7 +77,8 @@ def command(
         return _start(here, call, verbose=verbose)
     if in_background:
         here.begun, here.holding = here.holding, here.begun
-    return _hold(here, call, answered=in_background)
+        here.unheard = partial(_leave_word, places)
+    return _hold(here, call)
 
 
 def hold(places: Places, call: Call) -> int:
@@ -96,15 +100,15 @@ def _start(here: Site, call: Call, *, verbose: bool) -> int:
     return 0
 
 
-def _hold(here: Site, call: Call, *, answered: bool = False) -> int:
-    """Hold and open; ``answered``: our caller has gone on, so what it must know is left for it."""
+def _leave_word(places: Places, outcome: Outcome) -> None:
+    """Keep what nobody is there to be told."""
+    leave_word(places.state, outcome, f"There was nothing to back up: {outcome.sentence}")
+
+
+def _hold(here: Site, call: Call) -> int:
     with limited(here, call.job, call.within):
         run = pre(here, new_info(here, call.job, call.session))
         if not run.outcome.ok:
-            if answered:
-                leave_word(
-                    here.places.state, run.outcome, f"There was nothing to back up: {run.outcome.sentence}"
-                )
             return fail(run.outcome.sentence, run.outcome.code)
         if is_tended(here.plugins, run.journal.open_promises):
             start_tending(here, run.info.id)

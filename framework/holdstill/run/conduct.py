@@ -42,7 +42,7 @@ def pre(site: Site, info: RunInfo) -> Run:
             attempt(run, "expose", lambda: _hand_over(site, run))
         if not run.outcome.ok:
             release(run, in_use=False)
-            end(run)
+            end(run, site.unheard)
         return run
 
 

@@ -61,8 +61,12 @@ def release(run: Run, *, in_use: bool, session: int = 0) -> None:
             let_go(run)
 
 
-def end(run: Run) -> Outcome:
-    """Close the journal if nothing is held any more, and tell everyone how it ended."""
+def end(run: Run, unheard: Callable[[Outcome], None] = lambda _outcome: None) -> Outcome:
+    """Close the journal if nothing is held any more, and tell everyone how it ended.
+
+    ``unheard`` keeps it for who does not hear it now; whoever sees the journal gone finds it.
+    """
+    unheard(run.outcome)
     if isinstance(run.journal, Journal):
         if run.journal.open_promises:
             run.journal.leave()

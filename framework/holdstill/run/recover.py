@@ -70,7 +70,9 @@ def post(
         site.host.pause(pause)
     outcomes = _finish_all(site, lambda held: _is_of(held, job, session), verdict=verdict)
     site.begun()
-    without_us = map(_spoiled, take_verdicts(site.places.state, job, session))
+    without_us = list(map(_spoiled, take_verdicts(site.places.state, job, session)))
+    for outcome in without_us if verdict else ():
+        site.unheard(outcome)
     return [*without_us, *outcomes, *map(_still_at_work, _at_work(site, job, session))]
 
 
@@ -181,7 +183,7 @@ def _finish_all(
             if taken_by or (held.state is State.ABANDONED and not verdict):
                 _leave_word(site, journal, taken_by)
             run = run_of(site, _info(journal), journal, release_within=patience)
-            outcomes.append(_finish(run, journal, verdict if held.story.handed_over else None))
+            outcomes.append(_finish(site, run, journal, verdict))
     return outcomes
 
 
@@ -213,8 +215,9 @@ def _left_alone(held: Held) -> Outcome:
     return Outcome(run=held.run, job="", session="", failures=[failure])
 
 
-def _finish(run: Run, journal: Journal, verdict: CallerVerdict | None) -> Outcome:
-    """Release one hold that is ours now; ``verdict`` is that of who has read what was held until now."""
+def _finish(site: Site, run: Run, journal: Journal, called: CallerVerdict | None) -> Outcome:
+    """Release one hold that is ours now; if ``called``, by its caller, who has read what was handed over until now."""
+    verdict = called if journal.story.handed_over else None
     run.outcome.recovered, run.outcome.caller_verdict = verdict is None, verdict
     with structlog.contextvars.bound_contextvars(job=run.info.job, run=run.info.id):
         if verdict:
@@ -226,7 +229,7 @@ def _finish(run: Run, journal: Journal, verdict: CallerVerdict | None) -> Outcom
             in_use=verdict is not None,
             session=journal.story.header.process_session if journal.story.header else 0,
         )
-        return end(run)
+        return end(run, site.unheard) if called else end(run)
 
 
 def _set_aside(journal: Journal) -> None:

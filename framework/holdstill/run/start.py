@@ -46,6 +46,8 @@ class Site(msgspec.Struct, kw_only=True):
     "Called when what this process is to let go of is being let go of, by this process or another one."
     holding: Callable[[], None] = lambda: None
     "Called when the journal of a new run has begun: from then on its ``post`` waits for us."
+    unheard: Callable[[Outcome], None] = lambda _outcome: None
+    "Called with how a run has ended whose caller has gone on, while its journal is there: who waits looks for that."
     without: tuple[str, ...] = ()
     "Plugins around jobs that take no part in what this process does, whatever the configuration says."
 

@@ -253,6 +253,25 @@ def test_what_could_not_be_held_is_told_by_held_and_by_the_next_post(place):
     assert place.left() == []
 
 
+def test_who_waits_is_told_as_soon_as_nothing_is_held(place, gate):
+    place.plugin("slow_to_hear", SLOW_TO_HEAR.format(gate=gate.script))
+    place.write(open_="{stranger: {then: ls /nonexistent}}")
+    assert place.run("pre", "nightly", "--detach").silent
+    place.eventually(gate.reached.exists)
+    assert place.run("held", "nightly", "--wait").code == 79
+    gate.opened.touch()
+
+
+SLOW_TO_HEAR = """
+import subprocess
+from holdstill.plugin import hookimpl
+
+@hookimpl
+def holdstill_finished():
+    subprocess.run(["{gate}"], check=True)
+"""
+
+
 def test_what_is_wrong_with_the_configuration_is_told_at_once(place):
     place.write(open_="strangr")
     result = place.run("pre", "nightly", "--detach")
