@@ -49,5 +49,5 @@ def owner(folder: Path, fleet: Fleet) -> Owner:
 
 @pytest.fixture(scope="package")
 def installed(owner: Owner) -> subprocess.CompletedProcess[str]:
-    """What the first run of install.yml printed."""
-    return owner.types("ansible-playbook -i ~/fleet/hosts.ini install.yml")
+    """What the first run of install.yml printed, with what it changed."""
+    return owner.types("ansible-playbook -i ~/fleet/hosts.ini install.yml", "--diff")

@@ -58,6 +58,12 @@ def test_only_root_may_read_and_write_the_configuration(fleet):
         ]
 
 
+def test_what_is_configured_is_not_printed_as_it_may_have_passwords(installed):
+    assert "from holdstill.cli import main" in installed.stdout
+    assert "disks:" not in installed.stdout
+    assert "release-within:" not in installed.stdout
+
+
 def test_cron_runs_what_is_scheduled_where_it_is_to(fleet):
     lines = (fleet.boxes[CRON].root / "etc/cron.d/holdstill").read_text().splitlines()
     assert "30 1 * * *  root  /usr/local/sbin/holdstill run nightly" in lines
