@@ -6,7 +6,8 @@ $Conf{DumpPostUserCmd} = '/usr/bin/sudo -n /usr/local/sbin/holdstill post nightl
 $Conf{UserCmdCheckStatus} = 1;
 $Conf{XferMethod} = 'tar';
 $Conf{TarShareName} = ['/run/holdstill/nightly'];
-# By root, as the guests' files keep their owners and modes. sudo allows these words alone.
-$Conf{TarClientCmd} = '/usr/bin/sudo -n /usr/bin/tar -c -f - -C $shareName --totals';
-$Conf{TarFullArgs} = '.';
-$Conf{TarIncrArgs} = '--newer=$incrDate .';
+# By root, as the guests' files keep their owners and modes. sudo allows these words alone, in this order. No archive is
+# named: Debian's tar then writes to its standard output.
+$Conf{TarClientCmd} = '/usr/bin/sudo -n /usr/bin/tar --directory=$shareName --totals';
+$Conf{TarFullArgs} = '--create .';
+$Conf{TarIncrArgs} = '--newer=$incrDate --create .';

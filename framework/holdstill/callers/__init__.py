@@ -127,6 +127,7 @@ def snippet(name: str, file: File, target: Target) -> str:
     words = {
         "@JOB@": target.job,
         "@TREES@": target.trees,
+        "@TREES_PATTERN@": target.trees.replace(".", "[.]"),
         "@HOST@": target.host,
         "@HOLDSTILL@": target.holdstill,
     }

@@ -13,12 +13,23 @@ from holdstill.errors import UsageError
 from holdstill.places import Places
 
 
+def _one(_ctx: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> str:
+    """Take no second job: a rule of sudo's that names the first cannot tell a word of the caller's from an option."""
+    if len(given) > 1:
+        raise UsageError("--job is given more than once: a hook is called for one job.")
+    return "".join(given)
+
+
 @click.command(
     "hook",
     context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
 )
 @click.option(
-    "--job", default="", metavar="JOB", help="The job, where the caller's arguments do not name it."
+    "--job",
+    multiple=True,
+    callback=_one,
+    metavar="JOB",
+    help="The job, where the caller's arguments do not name it.",
 )
 @within_option
 @click.argument("caller")

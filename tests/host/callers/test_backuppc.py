@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +19,8 @@ from ..sudo import launcher, rules, shipped
 from .backuppc import USER, BackupPC
 from .conftest import Guest, executable
 from .gate import LIMIT, Gate
+
+TAR, DATE = "/usr/bin/tar", "2026-11-25 01:30:00"
 
 
 @pytest.fixture
@@ -36,7 +41,8 @@ def printed(guest: Guest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
 
     alias = f"BACKUPPC_{os.getpid()}"
     reads = printed("sudoers").replace("BACKUPPC_READS", alias)
-    with rules(shipped("holdstill-caller", USER, program) + reads):
+    kept = f'Defaults:{USER} env_keep += "TAPE TAR_OPTIONS"\n'  # whatever a site's sudo lets through
+    with rules(kept + shipped("holdstill-caller", USER, program) + reads):
         yield printed
 
 
@@ -91,9 +97,7 @@ def test_a_guest_that_cannot_be_held_is_not_backed_up(backuppc, guest):
 
 
 def test_a_dump_that_fails_lets_go(backuppc, printed, guest):
-    backuppc.configure(
-        printed("host.pl").replace("TarFullArgs} = '.'", "TarFullArgs} = '--no-such-option .'")
-    )
+    backuppc.configure(printed("host.pl").replace("--create .", "--create --no-such-option ."))
     assert backuppc.dump() != 0
     assert "full" not in backuppc.backups()
     assert guest.is_let_go_of()
@@ -121,19 +125,82 @@ def test_a_dump_that_is_stopped_lets_go(backuppc, guest, gate, ended_by):
     assert guest.is_let_go_of()
 
 
-def test_its_user_reads_nothing_but_what_is_held(printed, guest, tmp_path):  # noqa: ARG001
-    def may(*words: str) -> bool:
-        asked = ["/usr/bin/sudo", "-n", "-l", "/usr/bin/tar", *words]
-        return (
-            subprocess.run(
-                asked, user=USER, group=USER, extra_groups=[], capture_output=True, check=False
-            ).returncode
-            == 0
-        )
+# What its user may read
 
-    words = ("-c", "-f", "-", "-C", str(guest.trees), "--totals")
-    assert may(*words, ".")
-    assert may(*words, "--newer=2026-11-25 01:30:00", ".")
-    assert not may(*words, "/etc")
-    assert not may(*words, "--newer=2026-11-25 01:30:00", "--use-compress-program=id", ".")
-    assert not may("-c", "-f", "-", "-C", "/etc", "--totals", ".")
+
+def sudo(*words: str, **more) -> subprocess.CompletedProcess[bytes]:
+    """Call sudo as BackupPC does."""
+    account = {"user": USER, "group": USER, "extra_groups": []}
+    return subprocess.run(
+        ["/usr/bin/sudo", "-n", *words], capture_output=True, check=False, **account, **more
+    )
+
+
+def may(*words: str) -> bool:
+    """Tell whether sudo would let it call tar so; nothing is called."""
+    return sudo("-l", TAR, *words).returncode == 0
+
+
+@pytest.fixture
+def lines(printed, guest) -> list[str]:
+    """The arguments of its tar for a full and for an incremental dump, as sudo sees them: joined by spaces."""
+    client, *kinds = re.findall(r"{Tar\w+} = '([^']+)';", printed("host.pl"))
+    call = client.partition(f"{TAR} ")[2].replace("$shareName", str(guest.trees))
+    return [f"{call} {kind.replace('$incrDate', DATE)}" for kind in kinds]
+
+
+@pytest.fixture
+def theirs(guest, tmp_path) -> Path:
+    """A folder of their user's, while something is held."""
+    guest.trees.mkdir(parents=True)
+    (guest.trees / "held").touch()
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    shutil.chown(folder, USER, USER)
+    return folder
+
+
+def split(line: str) -> list[str]:
+    """Give the words of a line as BackupPC means them."""
+    return [word.replace("\0", " ") for word in line.replace(DATE, DATE.replace(" ", "\0")).split(" ")]
+
+
+def groupings(line: str) -> Iterator[list[str]]:
+    """Give all words, however many of them are made one, that are this line when they are joined by spaces."""
+    first, *others = line.split(" ")
+    for gaps in product(" \0", repeat=len(others)):
+        yield (first + "".join(map(str.__add__, gaps, others))).split("\0")
+
+
+def test_its_user_reads_and_writes_nothing_else_however_many_words_are_made_one(lines, theirs, tmp_path):
+    secret = tmp_path / "secret"
+    secret.mkdir(mode=0o700)
+    for folder in (secret, theirs):
+        (folder / "not-to-be-read").touch()
+    every = [words for line in lines for words in groupings(line)]
+    for place in {word[word.index(" /") :] for words in every for word in words if " /" in word}:
+        (theirs / place).parent.mkdir(parents=True, exist_ok=True)
+        (theirs / place).symlink_to(secret)
+    before = set(tmp_path.rglob("*"))
+    for words in every:
+        assert b"not-to-be-read" not in sudo(TAR, *words, cwd=theirs).stdout, words
+        assert set(tmp_path.rglob("*")) == before, words
+
+
+def test_its_users_environment_is_not_tars(lines, theirs):
+    archive = theirs / "archive"
+    for line in lines:
+        done = sudo(TAR, *split(line), env={"TAPE": str(archive), "TAR_OPTIONS": f"--file={archive}"})
+        assert (done.returncode, done.stdout[:3]) == (0, b"./\0"), done.stderr
+    assert list(theirs.iterdir()) == []
+
+
+def test_its_user_may_call_tar_with_no_other_words(lines):
+    for line in lines:
+        words = split(line)
+        assert may(*words)
+        assert not may(*words, "/etc")
+        assert not may(*words[:-1], "/etc")
+        assert not may(*words[:-1], "--use-compress-program=id", ".")
+        assert not may("--directory=/etc", *words[1:])
+        assert not may("--directory=/", *words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from contextlib import suppress
 from pathlib import Path
@@ -34,7 +35,13 @@ def test_contrib_has_the_files_of_every_caller_and_no_others(name):
 def test_nothing_is_left_to_fill_in(name):
     for file in caller(name).FILES:
         text = snippet(name, file, TARGET)
-        assert not {word for word in ("@JOB@", "@TREE@", "@TREES@", "@HOST@", "@HOLDSTILL@") if word in text}
+        assert not re.findall("@[A-Z_]+@", text)
+
+
+def test_a_dot_in_a_pattern_is_a_dot():
+    target = TARGET._replace(job="web.1", trees="/run/holdstill/web.1")
+    [rules] = [file for file in caller("backuppc").FILES if file.name == "sudoers"]
+    assert "--directory=/run/holdstill/web[.]1 " in snippet("backuppc", rules, target)
 
 
 def test_the_configuration_calls_this_holdstill_with_these_places(place):

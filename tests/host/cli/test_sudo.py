@@ -117,6 +117,14 @@ def test_a_caller_is_told_where_the_files_are(place, user):
     assert silent(user.call("post", "nightly"))
 
 
+@pytest.mark.parametrize("words", [("kopia", "before"), ("amanda", "PRE-DLE-BACKUP", "--disk", "/srv")])
+def test_words_made_one_do_not_let_another_job_be_named(place, user, words):
+    done = user.call("hook", "--job=nightly amanda", "--job=other", *words)
+    assert (done.returncode, done.stdout) == (64, "")
+    assert "--job is given more than once" in done.stderr
+    assert place.left() == []
+
+
 @pytest.mark.parametrize("words", [("--help",), ("--config=/tmp/theirs.yaml", "--job=other")])
 def test_words_of_a_callers_own_are_no_options_of_ours(place, user, words):
     assert silent(user.call("hook", "--job=nightly", "amanda", *words))

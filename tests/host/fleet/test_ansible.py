@@ -8,11 +8,13 @@ from itertools import accumulate
 
 import pytest
 
+from ...docs.blocks import blocks
 from .hosts import Fleet
-from .owner import Owner, write_program
+from .owner import ROOT, Owner, write_program
 
 pytestmark = pytest.mark.usefixtures("installed")
 
+CALLERS = ROOT / "docs" / "how-to" / "let-a-backup-user-call.md"
 CRON, SYSTEMD = "xen1", "xen3"
 "A host where that runs the jobs."
 FAILS = "echo the tape is full >&2; exit 1"
@@ -33,6 +35,14 @@ def test_holdstill_is_installed_and_checked_on_all_hosts(installed, fleet):
         assert "nightly: ready" in box.call("holdstill", "check").stdout
 
 
+def test_the_command_is_the_file_that_a_backup_user_may_call_and_no_link_any_more(fleet):
+    [launcher] = [block.text for block in blocks(CALLERS, "python")]
+    for box in fleet.boxes.values():
+        command = box.root / "usr/local/sbin/holdstill"
+        assert (command.is_symlink(), command.read_text()) == (False, launcher)
+        assert box.call("stat", "--format=%U:%G %a", "/usr/local/sbin/holdstill").stdout == "root:root 755\n"
+
+
 def test_a_second_time_nothing_is_changed(owner):
     again = owner.types("ansible-playbook -i ~/fleet/hosts.ini install.yml", f"--limit {CRON},{SYSTEMD}")
     assert again.returncode == 0, again.stdout + again.stderr
@@ -46,6 +56,12 @@ def test_only_root_may_read_and_write_the_configuration(fleet):
             "/etc/holdstill root:root 755",
             "/etc/holdstill/holdstill.yaml root:root 600",
         ]
+
+
+def test_what_is_configured_is_not_printed_as_it_may_have_passwords(installed):
+    assert "from holdstill.cli import main" in installed.stdout
+    assert "disks:" not in installed.stdout
+    assert "release-within:" not in installed.stdout
 
 
 def test_cron_runs_what_is_scheduled_where_it_is_to(fleet):
