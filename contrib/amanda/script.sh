@@ -1,2 +1,2 @@
 #!/bin/sh
-exec /usr/bin/sudo -n /usr/local/sbin/holdstill hook --job=nightly amanda "$@"
+exec /usr/bin/sudo -n /usr/local/sbin/holdstill-amanda.nightly "$@"

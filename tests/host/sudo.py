@@ -98,13 +98,14 @@ def shipped(file: str, user: str, program: Path) -> str:
         .replace("HOLDSTILL_NIGHTLY", alias)
         .replace("\nbackup ", f"\n{user} ")
         .replace("\nmonitor ", f"\n{user} ")
-    )
+    ) + f"Defaults:{user} !mail_badpass\n"  # a mail that sudo still sends for them would keep the user in use
 
 
 def launcher(root: Path) -> Path:
-    """Install holdstill as root does, its usual places in ``root``."""
+    """Install holdstill as root does, its usual places in ``root``, with the link that Amanda calls."""
     path = root / "sbin" / "holdstill"
     path.parent.mkdir(mode=0o755)
     path.write_text(LAUNCHER.format(python=sys.executable, root=str(root)))
     path.chmod(0o755)
+    path.with_name("holdstill-amanda.nightly").symlink_to(path.name)
     return path

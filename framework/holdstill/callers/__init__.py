@@ -2,8 +2,8 @@
 
 A caller's module has ``FILES``: what a site pastes into its configuration (``holdstill caller NAME JOB``), from
 ``texts/NAME``. A caller that speaks in arguments or in an environment of its own also has ``hook``, which tells what
-it wants of us (``holdstill hook NAME …``), and ``SILENT`` if it bears no word, of a failure neither. Light to import: a
-hook waits for it.
+it wants of us (``holdstill hook NAME …``), and ``SILENT`` if that must print nothing, of a failure neither. Light to
+import: a hook waits for it.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def hook_of(name: str) -> Hook:
 
 
 def is_silent(name: str) -> bool:
-    """Tell whether a caller's hook must print nothing, whatever happens."""
+    """Tell whether a caller's hook must print nothing, of a failure neither."""
     return getattr(caller(name), "SILENT", False)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import pairwise
 
 from holdstill.callers import Call, File, Given
 from holdstill.errors import UsageError
@@ -50,7 +51,7 @@ def hook(given: Given) -> Call:
 
 def _session(options: Sequence[str]) -> str:
     """Give when Amanda's run began: all that it does in this run has the same."""
-    began = dict(zip(options[::2], options[1::2], strict=False)).get("--timestamp", "")
+    began = dict(pairwise(options)).get("--timestamp", "")  # not all that Amanda says comes in pairs
     if not re.fullmatch("[0-9]{8,14}", began):  # sudo hands over whatever Amanda's user says
         raise UsageError(f"Amanda's timestamp is 8 to 14 digits, not {began!r}.")
     return began

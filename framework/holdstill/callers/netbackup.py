@@ -1,7 +1,8 @@
 """NetBackup's client: its scripts before and after each backup of a policy.
 
 A failure of «bpstart_notify» fails the backup. What its documentation leaves open is taken for the worst: that a script
-must not print anything, and that «bpend_notify» is not called after a failure of the other.
+must not print anything, and that «bpend_notify» is not called after a failure of the other. So our hook is silent, and
+the scripts throw away what could be printed before it begins.
 """
 
 from __future__ import annotations

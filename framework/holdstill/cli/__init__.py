@@ -11,7 +11,8 @@ from typing import NoReturn
 def main() -> None:
     """Run ``holdstill`` with the process's arguments, and exit."""
     _have_standard_streams()
-    if sys.argv[1:] == ["--version"]:  # answered before click is imported: it should cost nothing
+    words = _words()
+    if words == ["--version"]:  # answered before click is imported: it should cost nothing
         from holdstill import __version__
         from holdstill.cli.output import say
 
@@ -19,7 +20,7 @@ def main() -> None:
         return
     from holdstill.cli.app import call
 
-    _leave(call(_words()))
+    _leave(call(words))
 
 
 def _words() -> list[str]:

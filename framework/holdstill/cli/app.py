@@ -66,6 +66,15 @@ class Commands(click.Group):
         command: click.Command = module.command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Tell the log, too, why a hook fails: its caller may pass on an exit code, and nothing of what we print."""
+        try:
+            return super().invoke(ctx)
+        except (HoldstillError, click.ClickException) as error:
+            if ctx.invoked_subcommand == "hook":
+                _log().error(_sentence(error))
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the subcommands without importing them."""
         del ctx
@@ -126,12 +135,7 @@ def call(arguments: Sequence[str]) -> int:
         error.show()
         code = ExitCode.USAGE
     except click.ClickException as error:
-        where = (
-            f" Try «{error.ctx.command_path} --help»."
-            if isinstance(error, click.UsageError) and error.ctx
-            else ""
-        )
-        code = fail(f"{error.format_message()}{where}", ExitCode.USAGE)
+        code = fail(_sentence(error), ExitCode.USAGE)
     except (click.Abort, RunInterrupted) as error:
         number = error.signal_number if isinstance(error, RunInterrupted) else 2
         code = fail("stopped.", 128 + number)
@@ -161,20 +165,34 @@ def _complain(error: ConfigError) -> int:
     if os.isatty(STDERR):
         tell("\n".join(error.complaints))
         return error.code
-    return fail("; ".join(error.complaints), error.code)
+    return fail(_sentence(error), error.code)
+
+
+def _sentence(error: HoldstillError | click.ClickException) -> str:
+    if isinstance(error, ConfigError):
+        return "; ".join(error.complaints)
+    if not isinstance(error, click.ClickException):
+        return str(error)
+    ctx = error.ctx if isinstance(error, click.UsageError) else None
+    return error.format_message() + (f" Try «{ctx.command_path} --help»." if ctx else "")
 
 
 def _defect(error: Exception) -> int:
+    _log().exception("a defect")
+    return fail(
+        f"A defect in holdstill ({type(error).__name__}: {error}). The log has the traceback; please report it.",
+        ExitCode.BUG,
+    )
+
+
+def _log() -> Any:
+    """Give the log, also of a command that has not come to set it up."""
     import structlog
 
     from holdstill import log
     from holdstill.log import syslog
 
-    if not structlog.is_configured():  # it happened before the command had set up its log
+    if not structlog.is_configured():
         sink = syslog.sink()
         log.configure([sink] if sink else [])
-    structlog.get_logger().exception("a defect")
-    return fail(
-        f"A defect in holdstill ({type(error).__name__}: {error}). The log has the traceback; please report it.",
-        ExitCode.BUG,
-    )
+    return structlog.get_logger()

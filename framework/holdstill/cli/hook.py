@@ -7,7 +7,7 @@ import os
 import click
 
 from holdstill.callers import Call, Given, hook_of, is_silent
-from holdstill.cli.common import session_key, within_option
+from holdstill.cli.common import RUN_SESSION, session_key, within_option
 from holdstill.cli.output import hush, say
 from holdstill.errors import UsageError
 from holdstill.places import Places
@@ -46,13 +46,18 @@ def command(places: Places, job: str, within: float | None, caller: str, words: 
     if is_silent(caller):
         hush()
     call = hook_of(caller)(Given(job, words, os.environ, str(places.trees)))
-    call = call._replace(session=session_key(call.session), within=within or call.within)
+    call = call._replace(session=_session(caller, call.session), within=within or call.within)
     if call.do and not call.job:
         raise UsageError(f"Which job? «holdstill hook --job=JOB {caller} …» names it.")
     code = _do(places, call)
     if call.says and not code:
         say(call.says)
     return code
+
+
+def _session(caller: str, key: str) -> str:
+    """A policy, a profile or a backup may well be named as the session of runs is: nobody chose that as a key."""
+    return session_key(f"{caller}/{key}" if key == RUN_SESSION else key)
 
 
 def _do(places: Places, call: Call) -> int:

@@ -32,6 +32,8 @@ def amanda(guest: Guest, tmp_path: Path) -> Iterator[Amanda]:
     made = Amanda(tmp_path / "amanda")
     program = launcher(tmp_path)
     script = guest.run(program, "caller", "amanda", "nightly", "--file", "script.sh").stdout
+    assert " /usr/local/sbin/holdstill-amanda.nightly " in script
+    script = script.replace("/usr/local/sbin", str(program.parent))
     configuration = (
         guest.snippet("amanda", "amanda.conf")
         .replace('plugin "amgtar"', f'plugin "amgtar"\nproperty "GNUTAR-LISTDIR" "{made.folder}/lists"')

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import operator
 import os
 import re
 import resource
@@ -12,9 +14,11 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import click
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+
+from holdstill.callers import words_of
+from holdstill.config.load import NAME
 
 from ..sudo import BackupUser, backup_user, launcher, rules, shipped
 
@@ -23,6 +27,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 CAP_SYS_RESOURCE = 24
+LINK = "holdstill-amanda.nightly"
 LOOK = """
 import json, os, resource
 from holdstill.plugin import hookimpl
@@ -95,7 +100,7 @@ def test_a_failure_says_why_in_a_line_as_to_any_caller(place, user):
 
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "let-a-backup-user-call.md"
-CALL = "sudo -n /usr/local/sbin/holdstill "
+CALL = "sudo -n /usr/local/sbin/"
 
 
 def calls_in(heading):
@@ -105,10 +110,16 @@ def calls_in(heading):
     return [shlex.split(line.replace("$JOB_ID", "nightly.7")) for line in lines]
 
 
+@pytest.fixture
+def amanda(user):
+    """That user, who calls by the link whose name tells Amanda's job."""
+    return BackupUser(user.name, user.program.with_name(LINK))
+
+
 def test_every_call_that_the_page_tells_is_allowed(user):
     assert len(calls_in("Call")) == 8
-    for words in calls_in("Call"):
-        assert user.may(*words), words
+    for program, *words in calls_in("Call"):
+        assert BackupUser(user.name, user.program.with_name(program)).may(*words), words
 
 
 def test_a_caller_is_told_where_the_files_are(place, user):
@@ -117,18 +128,36 @@ def test_a_caller_is_told_where_the_files_are(place, user):
     assert silent(user.call("post", "nightly"))
 
 
-@pytest.mark.parametrize("words", [("kopia", "before"), ("amanda", "PRE-DLE-BACKUP", "--disk", "/srv")])
-def test_words_made_one_do_not_let_another_job_be_named(place, user, words):
-    done = user.call("hook", "--job=nightly amanda", "--job=other", *words)
-    assert (done.returncode, done.stdout) == (64, "")
-    assert "--job is given more than once" in done.stderr
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--help",),
+        ("--version",),
+        ("--config=/tmp/theirs.yaml", "--job=other"),
+        ("--job=other", "burp", "post", "0"),
+        ("", "post", "0"),
+        ("--", "--job=other"),
+    ],
+)
+def test_words_of_a_callers_own_are_no_options_of_ours(place, amanda, words):
+    assert silent(amanda.call(*words))
     assert place.left() == []
 
 
-@pytest.mark.parametrize("words", [("--help",), ("--config=/tmp/theirs.yaml", "--job=other")])
-def test_words_of_a_callers_own_are_no_options_of_ours(place, user, words):
-    assert silent(user.call("hook", "--job=nightly", "amanda", *words))
+def test_amanda_holds_and_lets_go_of_the_job_that_the_links_name_tells(place, amanda):
+    began = ("--timestamp", "20261125013000")
+    assert amanda.call("PRE-DLE-BACKUP", *began).stdout == f"PROPERTY target {place.trees}/nightly\n"
+    assert [(held["job"], held["session"]) for held in place.held()] == [("nightly", "20261125013000")]
+    assert silent(amanda.call("POST-DLE-BACKUP", *began))
     assert place.left() == []
+
+
+@pytest.mark.parametrize("called", ["holdstill-amanda.other", "holdstill-burp.nightly"])
+def test_a_link_of_theirs_with_another_name_is_not_allowed(amanda, tmp_path, called):
+    tmp_path.chmod(0o755)
+    (tmp_path / called).symlink_to(amanda.program)
+    assert amanda.call("support").returncode == 0
+    assert BackupUser(amanda.name, tmp_path / called).call("support").returncode == 1
 
 
 # What is not
@@ -181,8 +210,8 @@ def test_words_of_a_callers_own_are_no_options_of_ours(place, user, words):
         ("hook", "--job=other", "amanda", "PRE-DLE-BACKUP"),
         ("hook", "amanda", "PRE-DLE-BACKUP"),
         ("hook", "--job=nightly", "kopia", "before"),
-        ("hook", "--job=nightly", "--job=other", "amanda", "PRE-DLE-BACKUP"),
-        ("hook", "--job=nightly", "amanda", "PRE-DLE-BACKUP\n"),
+        ("hook", "--job=nightly", "amanda", "PRE-DLE-BACKUP"),
+        ("hook", "--job=nightly amanda", "--job=other", "burp", "post", "0"),
     ],
     ids=repr,
 )
@@ -193,38 +222,78 @@ def test_no_other_call_is_allowed(place, user, words):
     assert place.left() == []
 
 
-WORDS = [
-    "pre",
-    "post",
-    "held",
-    "nightly",
-    "--session",
-    "--session=a",
-    "a",
-    "--detach",
-    "--wait=5m",
-    "--config=/x",
-    "hook",
-    "--job=nightly",
-    "amanda",
-]
-MEANT = re.compile(
-    "pre nightly( --session[ =][a-z=]+)?( --print=path)?"
-    "|post nightly( --session[ =][a-z=]+)?( --detach)?"
-    "|held nightly( --wait=5m)?"
-    "|hook --job=nightly amanda( .*)?"
-)
-SPLITS = st.sampled_from(["", " ", "\n", "  ", "=", "\t"])
+# However its words are put together: sudo sees them with spaces between them, and not where one ends
 
 
-@settings(
-    max_examples=40, deadline=None, database=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+def with_another_word(words):
+    """Give a line, and it with each word that could change what it means, at each place."""
+    lines = [words]
+    for more in ("--job=other", "--session=b", "--config=/x", "--detach", "other", "burp", "-v", "--", "\n"):
+        lines += [[*words[:place], more, *words[place:]] for place in range(len(words) + 1)]
+    return lines
+
+
+def put_together(words):
+    """Give all ways to hand over a line that has spaces between these words."""
+    for spaces in itertools.product([" ", "\0"], repeat=len(words) - 1):
+        text = words[0] + "".join(map(operator.add, spaces, words[1:]))
+        yield text.split("\0")
+
+
+def meant(program, words):
+    """What holdstill takes a command line for: its own options, its subcommand, and the values of that."""
+    from holdstill.cli.app import app
+
+    ctx = click.Context(app)
+    places, rest, _ = app.make_parser(ctx).parse_args(words_of(program, words))
+    name, command, rest = app.resolve_command(ctx, rest)
+    return places, name, command.make_context(name, rest, parent=ctx).params
+
+
+def is_for_nightly_alone(program, words):
+    try:
+        places, name, values = meant(program, words)
+    except click.ClickException:
+        return True  # it is refused
+    if name == "hook":
+        return (places, values["job"], values["caller"]) == ({}, "nightly", "amanda")
+    job = values["job"][0] if isinstance(values["job"], tuple) else values["job"]
+    return not places and name in {"pre", "post", "paths", "held"} and (job == "nightly" or " " in job)
+
+
+def test_no_job_has_a_name_with_a_space():
+    assert not NAME.fullmatch("nightly --session")
+
+
+LINES = {
+    "holdstill": [
+        ["pre", "nightly", "--session", "a", "--print=paths", "--within=4m"],
+        ["post", "nightly", "--session", "a", "--outcome=ok", "--detach"],
+        ["paths", "nightly", "--print=paths"],
+        ["held", "nightly", "--wait=5m"],
+        ["hook", "--job=nightly", "amanda", "PRE-DLE-BACKUP", "0"],
+    ],
+    LINK: [["PRE-DLE-BACKUP", "--timestamp", "20261125013000"], ["hook", "amanda"]],
+}
+
+
+@pytest.mark.parametrize(
+    ("called", "line"),
+    [(program, line) for program, lines in LINES.items() for line in lines],
+    ids=lambda value: value if isinstance(value, str) else value[0],
 )
-@given(st.lists(st.lists(st.sampled_from(WORDS), min_size=1, max_size=3), min_size=1, max_size=5), SPLITS)
-def test_what_is_allowed_are_whole_words_of_our_own_however_they_are_put_together(user, parts, split):
-    words = [split.join(part) for part in parts]
-    if user.may(*words):
-        assert MEANT.fullmatch(" ".join(words))
+def test_what_is_allowed_is_for_that_job_alone_however_it_is_put_together(user, called, line):
+    caller = BackupUser(user.name, user.program.with_name(called))
+    allowed = [words for words in with_another_word(line) if caller.may(*words)]
+    assert [words for words in allowed if not is_for_nightly_alone(called, words)] == []
+    for words in allowed:
+        assert [split for split in put_together(words) if not is_for_nightly_alone(called, split)] == []
+    assert bool(allowed) == (line[0] != "hook" or called == LINK)
+
+
+def test_where_an_argument_ends_changes_nothing_for_sudo(user):
+    for words in (["pre", "nightly", "--session", "a"], ["hook", "--job=nightly", "amanda"]):
+        assert len({user.may(*split) for split in put_together(words)}) == 1
 
 
 def test_a_program_of_theirs_with_that_name_is_not_what_is_run(user, tmp_path):
@@ -247,7 +316,7 @@ def test_whoever_watches_may_look_and_touch_nothing(place, name, program):
         watcher = BackupUser(name, program)
         assert "nightly" in watcher.call("held").stdout
         assert '"nightly"' in watcher.call("held", "--json").stdout
-        assert calls_in("Watch") == [["held"], ["held", "--json"]]
+        assert calls_in("Watch") == [["holdstill", "held"], ["holdstill", "held", "--json"]]
         for words in [("post", "nightly"), ("held", "--strays"), ("--config=/x", "held"), ("recover",)]:
             assert watcher.call(*words).returncode == 1
     assert len(place.held()) == 1

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+import socket
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,40 @@ def read(folder: Path) -> dict[str, str]:
     if not folder.is_dir():
         raise FileNotFoundError(folder)
     return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+OVERHEARD = """#!{python}
+import sys
+
+from holdstill.log import syslog
+
+syslog.JOURNAL, syslog.SYSLOG = "/nonexistent", {socket!r}
+
+from holdstill.cli import main
+
+main()
+"""
+
+
+@pytest.fixture
+def overheard(place) -> Iterator[Callable[[], list[str]]]:
+    """Put holdstill where syslog hears it in the test; give what syslog has heard since it was last asked."""
+    path = place.root / "syslog"
+    program = place.root / "holdstill"
+    program.write_text(OVERHEARD.format(python=sys.executable, socket=str(path)))
+    program.chmod(0o755)
+    place.command = (str(program),)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.bind(str(path))
+        listener.setblocking(False)
+        yield lambda: list(iter(lambda: _heard(listener), ""))
+
+
+def _heard(listener: socket.socket) -> str:
+    try:
+        return listener.recv(65536).decode()
+    except BlockingIOError:
+        return ""
 
 
 @pytest.fixture

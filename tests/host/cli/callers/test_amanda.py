@@ -45,6 +45,13 @@ def test_an_entry_that_is_tried_again_is_held_anew(place):
     assert len(place.held()) == 1
 
 
+@pytest.mark.parametrize("place_of_it", [0, 4, len(WORDS)])
+def test_an_option_without_a_value_does_not_hide_the_timestamp(place, place_of_it):
+    words = [*WORDS[:place_of_it], "--flag", *WORDS[place_of_it:]]
+    assert call(place, "PRE-DLE-BACKUP", *words).code == 0
+    assert [held["session"] for held in place.held()] == ["20261125013000"]
+
+
 @pytest.mark.parametrize("step", ["PRE-HOST-BACKUP", "POST-BACKUP", "PRE-RECOVER", "INTER-LEVEL-RECOVER", ""])
 def test_steps_around_several_entries_hold_nothing(place, step):
     assert call(place, step, *WORDS).silent

@@ -206,3 +206,10 @@ def test_its_limit_is_read_as_it_reads_it(written, seconds):
 def test_what_became_of_its_backup_is_passed_on(event, result, verdict):
     found = call(OPERATIONNAME="Backup", EVENTNAME=event, PARSED_RESULT=result, backup_name="guests")
     assert (found.do, found.session, found.verdict) == ("post", "guests", verdict)
+
+
+def test_why_it_cannot_hold_is_in_syslog_as_duplicati_tells_the_exit_code_only(place, overheard):
+    environment = {"DUPLICATI__OPERATIONNAME": "Backup", "DUPLICATI__EVENTNAME": "BEFORE"}
+    words = ("hook", "--job=other", "duplicati")
+    assert place.run(*words, env=os.environ | place.environment | environment).code == 66
+    assert ["'other'" in line for line in overheard()] == [True]

@@ -132,6 +132,49 @@ def test_a_link_for_all_policies_fails_one_that_no_job_is_named_as_without_a_wor
     assert netbackup.backup("others") == 73
 
 
+START = ("bpstart_notify", "xen1", "nightly", "daily", "FULL")
+JOB = "--job=nightly"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        ((JOB, "netbackup", "bpstart_notify"), 64, "NetBackup calls bpstart_notify with"),
+        ((JOB, "--within=never", "netbackup", *START), 64, "--within"),
+        (("--job=other", "netbackup", *START), 66, "'other'"),
+    ],
+)
+def test_why_it_is_refused_is_in_syslog_as_nothing_is_printed(place, overheard, words, code, reason):
+    result = place.run("hook", *words)
+    assert (result.code, result.out) == (code, "")
+    assert result.err == "" or "--within=never" in words  # before it is known whose hook it is
+    [line] = overheard()
+    assert line.startswith("<27>holdstill[")
+    assert reason in line
+    assert "Traceback" not in line
+
+
+def test_a_wrong_configuration_is_in_syslog_too(place, overheard):
+    place.write(open_="strangr")
+    assert place.run("hook", JOB, "netbackup", *START).code == 78
+    assert ["did you mean 'stranger'" in line for line in overheard()] == [True]
+
+
+def test_so_is_that_another_stream_holds_the_guests(place, overheard):
+    assert place.run("pre", "nightly", "--session=another").silent
+    overheard()
+    result = place.run("hook", JOB, "netbackup", *START)
+    assert (result.code, result.out, result.err) == (69, "", "")
+    assert any("another" in line for line in overheard())
+
+
+@pytest.mark.parametrize("name", ["bpstart_notify", "bpend_notify"])
+def test_a_script_prints_nothing_even_where_there_is_no_holdstill(netbackup, name):
+    script = netbackup.folder / f"{name}.nightly"
+    script.write_text(script.read_text().replace("exec ", "exec /nonexistent"))
+    assert netbackup.notify(name, "nightly", "0") == 127
+
+
 @pytest.mark.parametrize("name", ["bpstart_notify", "bpend_notify.a.b"])
 def test_its_scripts_names_are_told_the_hook(name):
     assert words_of(name, ["xen1"]) == ["hook", "netbackup", name, "xen1"]

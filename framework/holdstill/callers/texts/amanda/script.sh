@@ -1,2 +1,2 @@
 #!/bin/sh
-exec /usr/bin/sudo -n @HOLDSTILL@ hook --job=@JOB@ amanda "$@"
+exec /usr/bin/sudo -n /usr/local/sbin/holdstill-amanda.@JOB@ "$@"
