@@ -38,9 +38,12 @@ FIRST_MARIADB = (10, 5)
 FIRST_WITHOUT_MASTER_STATUS = (8, 4)
 "Of MySQL's versions; MariaDB's know both words."
 ANSWER_WITHIN = 45.0
-"Seconds that the server has for an answer while it is quiet; leaving a step has a minute in all."
+"Seconds that the server has for all its answers while it is quiet; leaving a step has a minute in all."
 BETWEEN_QUERIES, BETWEEN_WRITES = 0.5, 0.02
 "Seconds between two looks at others' queries, and at how much of InnoDB's log is on the disk."
+PASSWORD = re.compile("-[^-DehOPSu#]*p|--((loose|enable|maximum)[-_])?pas")
+"""An option with a password: by any beginning of its name, or bundled behind short options, of which those listed take
+the rest of the word for themselves."""
 NOT_IN_BACKUP = "ERROR 4146"
 "What BACKUP STAGE END says to one who may use it, when there is nothing to end."
 LET_GO = "let go"
@@ -77,7 +80,7 @@ class Options(server.ServerOptions, frozen=True, kw_only=True, rename="kebab"):
     def __post_init__(self) -> None:
         """Refuse passwords. Raises ValueError, without telling one."""
         super().__post_init__()
-        if any(re.match(r"-p|--pas", word) for word in shlex.split(self.connection)):
+        if any(PASSWORD.match(word) for word in shlex.split(self.connection)):
             raise server.refuse_password()
 
 
@@ -218,8 +221,9 @@ def _wait_for_the_log(session: Companion, ends: float, host: Host) -> None:
 
     Raises SnapshotError if InnoDB does not come to it.
     """
-    needed = _number(session, "INNODB_LSN_CURRENT")
-    while _number(session, "INNODB_LSN_FLUSHED") < needed:
+    by = ends + ANSWER_WITHIN
+    needed = _number(session, "INNODB_LSN_CURRENT", by)
+    while _number(session, "INNODB_LSN_FLUSHED", by) < needed:
         if time.monotonic() > ends:
             raise SnapshotError(
                 "InnoDB did not write its log to the disk in time. Look at «innodb_flush_log_at_timeout»."
@@ -227,16 +231,22 @@ def _wait_for_the_log(session: Companion, ends: float, host: Host) -> None:
         host.pause(BETWEEN_WRITES)
 
 
-def _number(session: Companion, name: str) -> int:
+def _number(session: Companion, name: str, by: float) -> int:
     session.tell(STATUS.format(name))
-    return int(session.hear(ANSWER_WITHIN))
+    return int(_hear(session, by))
+
+
+def _hear(session: Companion, by: float) -> str:
+    """Wait for a line, in whole seconds: a sentence says how many."""
+    return session.hear(max(1, round(by - time.monotonic())))
 
 
 def _let_go(session: Companion, asked: Server) -> str:
     """Let go; give the place in the binary log at which it was held, if it has one."""
     for word in (*asked.position, asked.way.let_go, f"SELECT '{LET_GO}'"):
         session.tell(f"{word};")
-    lines = iter(lambda: session.hear(ANSWER_WITHIN), LET_GO)
+    by = time.monotonic() + ANSWER_WITHIN
+    lines = iter(lambda: _hear(session, by), LET_GO)
     return "".join(
         f"{name}: {value}\n" for line in lines for name, value in _named(line.split("\t")) if value
     )

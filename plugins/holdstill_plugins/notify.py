@@ -64,7 +64,7 @@ def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Compla
         return [Complaint(f"«notify» needs apprise: «{sys.executable} -m pip install apprise».")]
     found: list[Complaint] = []
     for urls in dict.fromkeys(step.options.urls for step in steps):
-        found += secret.complaints(urls, host) or _complaints_about(urls, host)
+        found += secret.complaints(urls, host, secret.lines) or _complaints_about(urls, host)
     return found
 
 

@@ -113,7 +113,7 @@ def _ping(run: Run, what: str, body: str) -> None:
 def _parts(reference: str, host: Host) -> SplitResult:
     """Read the URL. Raises a HoldstillError that does not tell it."""
     with suppress(ValueError):
-        parts = urlsplit(secret.lines(reference, host)[0])
+        parts = urlsplit(secret.word(reference, host))
         if parts.scheme in {"http", "https"} and parts.hostname and " " not in parts.path:
             return parts
     raise UnavailableError(f"What {reference} holds is not a URL of http or https.")

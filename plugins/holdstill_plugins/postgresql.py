@@ -61,7 +61,7 @@ class Options(server.ServerOptions, frozen=True, kw_only=True, rename="kebab"):
     def __post_init__(self) -> None:
         """Refuse passwords. Raises ValueError, without telling one."""
         super().__post_init__()
-        if re.search(r"password\s*=|://[^/@]*:[^/@]*@", self.connection):
+        if re.search(r"password\s*=|://[^@]*:[^@]*@", self.connection):
             raise server.refuse_password()
 
 

@@ -48,7 +48,7 @@ def complaints(programs: Iterable[str], secrets: Iterable[str], host: Host) -> l
 
 def environment(secrets: Mapping[str, str], host: Host) -> dict[str, str]:
     """Read secrets, by the names of their variables. Raises a HoldstillError that tells none of them."""
-    return {name: secret.lines(reference, host)[0] for name, reference in secrets.items()}
+    return {name: secret.word(reference, host) for name, reference in secrets.items()}
 
 
 def told(step: Step[Any]) -> dict[str, str]:

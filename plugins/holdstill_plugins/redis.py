@@ -25,6 +25,8 @@ BETWEEN_LOOKS = 0.1
 BEGUN = "Background saving started"
 BUSY = re.compile("already in progress|Another child process")
 IN_PROGRESS, STATUS = "rdb_bgsave_in_progress", "rdb_last_bgsave_status"
+PASSWORD_IN_URL = re.compile("://.*@")
+"Without a colon, too: redis-cli takes what is before the @ for the password then."
 KEPT = (
     "redis_version",
     "rdb_last_save_time",
@@ -46,7 +48,7 @@ class Options(server.ServerOptions, frozen=True, kw_only=True, rename="kebab"):
         """Refuse passwords. Raises ValueError, without telling one."""
         super().__post_init__()
         words = shlex.split(self.connection)
-        if {"-a", "--pass"} & {*words} or any(re.search("://[^/@]*:[^/@]*@", word) for word in words):
+        if {"-a", "--pass"} & {*words} or any(PASSWORD_IN_URL.search(word) for word in words):
             raise server.refuse_password()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shlex
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,8 +56,19 @@ def _words(command: str) -> list[str]:
         return []
 
 
+def word(written: str, host: Host) -> str:
+    """Give the first line of a secret text, whatever is in it: a password may begin with ``#``, or end with a space.
+
+    Raises a HoldstillError that names the reference, and nothing of the secret.
+    """
+    first = _text(Reference.parse(written), host).partition("\n")[0]
+    if not first:
+        raise NotFoundError(f"There is nothing in the first line of {written}: a secret is that line.")
+    return first
+
+
 def lines(written: str, host: Host) -> tuple[str, ...]:
-    """Give the lines of a secret text, without empty ones and comments (``#``).
+    """Give the lines of a secret text that is a list, without empty ones and comments (``#``).
 
     Raises a HoldstillError that names the reference, and nothing of the secret.
     """
@@ -72,14 +84,14 @@ def can_be_looked_at(written: str) -> bool:
     return Reference.parse(written).kind == "file"
 
 
-def complaints(written: str, host: Host) -> list[Complaint]:
-    """Complain of a file that is not there or not safe, and of a command that is missing."""
+def complaints(written: str, host: Host, read: Callable[[str, Host], object] = word) -> list[Complaint]:
+    """Complain of a file that is not there, not safe, or not to be ``read``, and of a command that is missing."""
     reference = Reference.parse(written)
     if reference.kind == "command":
         return missing_tools(host, _words(reference.name)[0])
     if can_be_looked_at(written):
         try:
-            lines(written, host)
+            read(written, host)
         except HoldstillError as error:
             return [Complaint(str(error), error.code)]
     return []
@@ -121,5 +133,4 @@ def _printed_by(command: str, host: Host) -> str:
     try:
         return host.ask(*_words(command), deadline=PATIENCE).out
     except CommandFailedError as error:  # its sentence would end with what was printed
-        status = error.answer.status
-        raise UnavailableError(f"«{command}», which should print a secret, ended with {status}.") from None
+        raise UnavailableError(f"«{command}», which should print a secret, {error.why}.") from None

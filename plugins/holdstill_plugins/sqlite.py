@@ -28,8 +28,9 @@ from holdstill.plugin import (
 from holdstill_plugins import sqlite_lock
 
 PROGRAM = (sys.executable, "-I", "-S", str(Path(sqlite_lock.__file__)))
-START = 5.0
-"Seconds that the program has besides those that it waits for others."
+START = 30.0
+"""Seconds that the programs of a step have to start, on a busy host, besides those that they wait for others: these end
+with ``within``, whatever starting took."""
 
 
 class Options(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):
@@ -75,8 +76,9 @@ def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> Iterator[N
     options, ends = step.options, time.monotonic() + step.options.within
     with ExitStack() as held:
         for path in options.paths:
-            left = max(0.001, ends - time.monotonic())
-            lock = (*PROGRAM, path, f"{left:.3f}")
-            held.enter_context(host.companion(*lock, limit=left + START, at_most=options.at_most))
+            limit = max(1, round(ends + START - time.monotonic()))
+            held.enter_context(
+                host.companion(*PROGRAM, path, f"{ends:.3f}", limit=limit, at_most=options.at_most)
+            )
         host.run("sync", "--file-system", *options.paths, deadline=options.at_most)
         yield

@@ -10,16 +10,18 @@ import os
 import pwd
 import sqlite3
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
 CHUNK = 4096
 
 
-def main(path: Path, seconds: float) -> int:
-    """Hold a database, for which others' changes are waited for so long; only look at it if that is 0."""
+def main(path: Path, ends: float) -> int:
+    """Hold a database, for which others' changes are waited for until then (CLOCK_MONOTONIC); only look at it if 0."""
     try:
         _become(path.lstat().st_uid)
+        seconds = max(0.001, ends - time.monotonic()) if ends else 0
         connection = sqlite3.connect(_uri(path, seconds), uri=True, timeout=seconds, isolation_level=None)
         with closing(connection) as database:
             if seconds:

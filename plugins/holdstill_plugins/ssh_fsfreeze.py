@@ -3,7 +3,7 @@
 All that was written is on the disk, and nobody writes while the snapshot is made: who tries to, waits. The shell in the
 guest lets go when the snapshot is made, and when its connection closes: because holdstill has died, ssh was killed, or
 ``at-most`` is over. It starts a timer before it freezes, which lets go if the network fails, or the shell is killed.
-The guest needs a shell, fsfreeze (util-linux, or busybox) and root's rights for the user.
+The guest needs a shell, fsfreeze and setsid (util-linux, or busybox) and root's rights for the user.
 """
 
 from __future__ import annotations
@@ -35,18 +35,21 @@ SETTINGS = {
 }
 THAW_WITHIN = 45.0
 "Seconds that the guest has to let go; leaving a step has a minute in all."
-LOOK = (
-    'command -v fsfreeze >/dev/null && test -d "$1" || { echo "no fsfreeze, or no folder $1" >&2; exit 1; }'
-)
+LOOK = """command -v fsfreeze >/dev/null && command -v setsid >/dev/null && test -d "$1" && exit
+echo "no fsfreeze, no setsid, or no folder $1" >&2
+exit 1"""
 HOLD = """trap "" HUP PIPE
-( sleep "$2"; exec fsfreeze --unfreeze "$1" ) </dev/null >/dev/null 2>&1 &
-fsfreeze --freeze "$1" || { kill $!; exit 1; }
+stop() { kill $!; kill -- -$!; } 2>/dev/null
+setsid sh -c 'sleep "$2"; exec fsfreeze --unfreeze "$1"' sh "$1" "$2" </dev/null >/dev/null 2>&1 &
+fsfreeze --freeze "$1" || { stop; exit 1; }
 echo frozen
 read -r _
 fsfreeze --unfreeze "$1" || exit
-kill $!
+stop
 echo thawed
 exec cat >/dev/null"""
+"""The timer is a session, so that its sleep ends with it; it is killed by itself, too, as it may not be one yet. A trap
+would not do: a shell forgets what it was sent while it starts a program."""
 
 
 class Options(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):

@@ -23,7 +23,7 @@ def test_it_is_quiet_while_the_snapshot_is_made_and_not_while_the_backup_runs(sc
     assert process.returncode == 0, err
     assert not scene.quiet
     plugins = [one["plugin"] for one in json.loads(out)["applications"]]
-    assert plugins[-1] == "coprocess" if kind == "coprocess" else "before-and-after"
+    assert plugins[-1] == ("coprocess" if kind == "coprocess" else "before-and-after")
     assert (scene.folder / "story").read_text().count("let go") == 1
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from holdstill_plugins.ssh_fsfreeze import HOLD
 
 from .processes import parent, processes_with
 from .scene import eventually
@@ -172,6 +175,30 @@ def forced(guest):
     ssh = ("ssh", "-F", guest.folder / "ssh.conf", "-i", guest.folder / "key", "-p", str(guest.port))
     done = subprocess.run([*ssh, "guest", "true"], capture_output=True, text=True, check=False)
     return done.stdout == "hello\n"
+
+
+@pytest.mark.parametrize("freezes", [True, False])
+@pytest.mark.parametrize("shell", ["dash", "bash", "busybox sh"])
+def test_no_timer_stays_in_the_guest_whatever_its_shell_is(tmp_path, shell, freezes):
+    if not shutil.which(shell.split()[0]):
+        pytest.skip(f"needs {shell}")
+    fsfreeze = tmp_path / "fsfreeze"  # by its path: some busybox would call its own, and freeze this host
+    fsfreeze.write_text(f"#!/bin/sh\necho $1 >>{tmp_path}/story\n{'exit' if freezes else 'exit 1'}\n")
+    fsfreeze.chmod(0o755)
+    seconds = str(10**7 + os.getpid())  # nobody else sleeps for so long
+    guest = subprocess.Popen(
+        [*shell.split(), "-c", HOLD.replace("fsfreeze", str(fsfreeze)), "sh", "/nonexistent", seconds],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    if freezes:
+        assert eventually(lambda: processes_with(f"sleep\0{seconds}\0"))
+    said, _ = guest.communicate("thaw\n", timeout=90)
+    assert said == ("frozen\nthawed\n" if freezes else "")
+    assert guest.returncode == (not freezes)
+    assert eventually(lambda: not processes_with(seconds))
+    assert (tmp_path / "story").read_text() == "--freeze\n" + "--unfreeze\n" * freezes
 
 
 def test_a_guest_that_does_not_let_us_in_is_told_before_anything_is_held(scene, disk, mounted, guest):

@@ -19,7 +19,9 @@ class CommandFailedError(HoldstillError):
 
     def __init__(self, answer: Answer, why: str = "") -> None:
         self.answer = answer
-        super().__init__(f"«{shlex.join(answer.argv)}» {why or _status(answer.status)}{_said(answer)}")
+        self.why = why or _status(answer.status)
+        "What went wrong, without what the command said."
+        super().__init__(f"«{shlex.join(answer.argv)}» {self.why}{_said(answer)}")
 
 
 class CommandStuckError(HoldstillError):

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
@@ -58,10 +59,7 @@ def _installed(only: str) -> Iterator[Found]:
 
 def loaded(point: EntryPoint, origin: str) -> Found:
     """Load one plugin, or find out why it does not load."""
-    try:
-        return Found(name=point.name, origin=origin, plugin=point.load())
-    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-        return Found(name=point.name, origin=origin, broken=_reason(error))
+    return _tried(point.name, origin, point.load)
 
 
 def _ours_first(point: EntryPoint) -> tuple[bool, str, str]:
@@ -77,12 +75,16 @@ def dropped_in(folder: Path, only: str = "") -> Iterator[Found]:
         return
     for path in paths:
         name = path.stem.replace("_", "-")
-        if only and name != only:
-            continue
-        try:
-            yield Found(name=name, origin=str(path), plugin=_load_file(path))
-        except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:
-            yield Found(name=name, origin=str(path), broken=_reason(error))
+        if not only or name == only:
+            yield _tried(name, str(path), partial(_load_file, path))
+
+
+def _tried(name: str, origin: str, load: Callable[[], Any]) -> Found:
+    """Load a plugin; whatever it raises, even to exit, is why it does not load, and stops no other."""
+    try:
+        return Found(name=name, origin=origin, plugin=load())
+    except BaseException as error:
+        return Found(name=name, origin=origin, broken=_reason(error))
 
 
 def _load_file(path: Path) -> ModuleType:
@@ -96,7 +98,11 @@ def _load_file(path: Path) -> ModuleType:
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # whoever imports it later is told, too, and does not get half of it
+        raise
     return module
 
 

@@ -31,6 +31,7 @@ from holdstill.run import tend
 from holdstill.testing.deaths import every_death
 from holdstill.testing.documented import member_docs
 from holdstill.testing.faults import FAILURES, Fault, Kind
+from holdstill.testing.machine import Machine
 from holdstill.testing.shape import Shape
 from holdstill.testing.timekeeper import timed
 from holdstill.testing.trial import Trial, every_point
@@ -58,9 +59,12 @@ class Conformance:
         """Flush nothing, log nothing, and tend nothing by the clock: a slow computer runs what a quick one does."""
         monkeypatch.setattr(os, "fsync", lambda _descriptor: None)
         monkeypatch.setattr(tend, "FIRST_LOOK", 3600.0)
+        before = structlog.get_config() if structlog.is_configured() else None
         structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
         yield
         structlog.reset_defaults()
+        if before:
+            structlog.configure(**before)
 
     @pytest.fixture
     def new_trial(self, shape: Shape, tmp_path: Path) -> NewTrial:
@@ -189,7 +193,7 @@ class Conformance:
         self, new_trial: NewTrial, capfd: pytest.CaptureFixture[str]
     ) -> None:
         """By hand, by a boot, or by a process that was killed before it could write so down."""
-        for meanwhile in (lambda _machine: None, type(new_trial().machine).power_off):
+        for meanwhile in (lambda _machine: None, Machine.power_off):
             trial = _after(new_trial(), Trial.pre)
             meanwhile(trial.machine)
             for _ in range(2):

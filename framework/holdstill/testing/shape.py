@@ -48,9 +48,15 @@ def plugins_in(folder: Path) -> tuple[Found, ...]:
     """Load the plugins that a folder has: those that its pyproject.toml names, or single files.
 
     The modules of a distribution must be where Python finds them: it is installed, or pytest's ``pythonpath`` says it.
+
+    Raises ValueError for a pyproject.toml that names none.
     """
     project = folder / "pyproject.toml"
     if not project.exists():
         return tuple(dropped_in(folder))
-    declared = tomllib.loads(project.read_text())["project"]["entry-points"][GROUP]
+    declared = tomllib.loads(project.read_text()).get("project", {}).get("entry-points", {}).get(GROUP)
+    if not declared:
+        raise ValueError(
+            f"{project} names no plugins: «[project.entry-points.{GROUP}]» is where they are named."
+        )
     return tuple(loaded(EntryPoint(name, module, GROUP), str(project)) for name, module in declared.items())

@@ -28,8 +28,8 @@ class Timekeeper(Overseer):
         may = LIMITS.get(hook, LIMIT) + longer if limit is None else limit
         began = self._machine.spent
         try:
-            with super().watching(who, hook, limit, longer=longer) as nothing:
-                yield nothing
+            with super().watching(who, hook, limit, longer=longer):
+                yield
         finally:
             took = self._machine.spent - began
             if (

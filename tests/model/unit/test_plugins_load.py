@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import py_compile
+import sys
 from importlib.metadata import EntryPoint
 from importlib.util import cache_from_source
 
@@ -11,6 +12,7 @@ import pytest
 from holdstill.plugins import load
 from holdstill.plugins.load import find
 from holdstill.plugins.registry import Registry
+from holdstill.testing import plugins_in
 
 UNCHECKED = py_compile.PycInvalidationMode.UNCHECKED_HASH
 "Python runs such a file without a look at the source."
@@ -87,6 +89,7 @@ def test_a_plugin_that_breaks_at_import_is_told_with_its_reason_and_stops_no_oth
     said = told(drop_in("good", GOOD))
     assert said["good"] == ""
     assert said["bad"].startswith(reason)
+    assert "holdstill_site_bad" not in sys.modules
 
 
 def test_an_installed_plugin_that_breaks_stops_no_other(installed, drop_in):
@@ -169,3 +172,12 @@ def test_a_plugin_can_look_itself_up_as_dataclasses_and_pickles_do(drop_in):
         "whole", "from dataclasses import dataclass\n@dataclass\nclass Thing:\n    size: 'int' = 1\n" + GOOD
     )
     assert told(folder) == {"whole": ""}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[project]\nname = 'our-own'\n", "[project.entry-points.other]\na = 'a'\n"]
+)
+def test_a_project_that_names_no_plugins_is_told_to_its_author(tmp_path, text):
+    (tmp_path / "pyproject.toml").write_text(text)
+    with pytest.raises(ValueError, match=r"names no plugins: «\[project.entry-points.holdstill\]»"):
+        plugins_in(tmp_path)

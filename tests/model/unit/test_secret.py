@@ -42,6 +42,21 @@ def test_what_a_command_prints_is_read():
     assert secret.lines(f"command:printf '%s' '{WORD}'", RealHost()) == (WORD,)
 
 
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("#s3cret\n", "#s3cret"),
+        (" a b \n", " a b "),
+        ("# no comment\nsecond\n", "# no comment"),
+        ("word", "word"),
+    ],
+)
+def test_a_single_secret_is_the_first_line_as_it_is(file, text, first):
+    file.write_text(text)
+    assert secret.word(str(file), RealHost()) == first
+    assert secret.complaints(str(file), RealHost()) == []
+
+
 # What is refused
 
 
@@ -73,13 +88,27 @@ def test_what_is_no_reference_is_refused_and_not_repeated(written):
 
 def test_a_missing_file_an_empty_one_and_a_binary_one_are_complained_of(tmp_path):
     empty, binary = tmp_path / "empty", tmp_path / "binary"
-    empty.write_text("# nothing yet\n")
+    empty.touch()
     binary.write_bytes(b"\xff\xfe")
     for path in (empty, binary, tmp_path / "missing"):
         path.exists() and path.chmod(0o600)
         [complaint] = secret.complaints(str(path), RealHost())
         assert str(path) in complaint.sentence
         assert complaint.code == ExitCode.NO_INPUT
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\nsecond\n"])
+def test_an_empty_first_line_is_no_secret(file, text):
+    file.write_text(text)
+    [complaint] = secret.complaints(str(file), RealHost())
+    assert complaint.code == ExitCode.NO_INPUT
+    assert f"nothing in the first line of {file}" in complaint.sentence
+
+
+def test_a_list_of_comments_is_complained_of_where_a_list_is_read(file):
+    file.write_text("# nothing yet\n")
+    [complaint] = secret.complaints(str(file), RealHost(), secret.lines)
+    assert f"nothing in {file}: it is empty, or has only comments" in complaint.sentence
 
 
 def test_a_missing_program_is_complained_of_and_what_is_there_only_for_the_job_is_not():
@@ -96,6 +125,12 @@ def test_what_is_not_there_when_it_is_needed_is_an_error(written, monkeypatch):
 
 
 def test_a_command_that_fails_does_not_tell_what_it_printed(file):
-    with pytest.raises(HoldstillError, match="ended with 3") as failed:
+    with pytest.raises(HoldstillError, match="failed with status 3") as failed:
         secret.lines(f"command:sh -c 'cat {file}; exit 3'", RealHost())
     assert "hunter2" not in str(failed.value)
+
+
+def test_a_command_that_does_not_come_to_an_end_is_said_to(monkeypatch):
+    monkeypatch.setattr(secret, "PATIENCE", 0.1)
+    with pytest.raises(HoldstillError, match=r"which should print a secret, did not end within 0\.1 s"):
+        secret.word("command:sleep 600", RealHost())
