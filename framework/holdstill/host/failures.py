@@ -19,7 +19,11 @@ class CommandFailedError(HoldstillError):
 
     def __init__(self, answer: Answer, why: str = "") -> None:
         self.answer = answer
-        super().__init__(f"«{shlex.join(answer.argv)}» {why or _status(answer.status)}{_said(answer)}")
+        super().__init__(f"«{shlex.join(answer.argv)}» {why or how_it_ended(answer.status)}{_said(answer)}")
+
+
+class NotLetGoError(CommandFailedError):
+    """A program beside us failed when it was to let go: what it held may be held still."""
 
 
 class CommandStuckError(HoldstillError):
@@ -35,7 +39,8 @@ class CommandStuckError(HoldstillError):
         )
 
 
-def _status(status: int) -> str:
+def how_it_ended(status: int) -> str:
+    """Say what a status means that is not 0."""
     return f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
 
 

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from holdstill.errors import HoldstillError, SnapshotError
-from holdstill.host.failures import CommandStuckError
+from holdstill.host.failures import CommandStuckError, NotLetGoError
 from holdstill.journal.records import last_first
 from holdstill.run.release import keep
 from holdstill.run.run import Run
@@ -111,6 +111,8 @@ class QuietStep:
             failed = list(
                 filter(None, [keep(self._run, one) for one in last_first(self._hold.still_promised)])
             )
+        if not self._hold.promised_anything and isinstance(error, NotLetGoError):
+            return True  # nobody but the program itself knows
         for one in failed:
             log.error("may be quiet still", step=self._step.title, what=one.promise.what, why=one.why)
         return bool(failed)

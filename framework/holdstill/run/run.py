@@ -159,6 +159,11 @@ class StepHold:
         self._made: list[Promise] = []
 
     @property
+    def promised_anything(self) -> bool:
+        """Whether anything was promised here, undone or not."""
+        return bool(self._made)
+
+    @property
     def still_promised(self) -> list[Promise]:
         """What was promised here, and is not undone."""
         return [promise for promise in self._journal.open_promises if promise in self._made]
