@@ -114,7 +114,7 @@ class QuiesceOptions(msgspec.Struct, frozen=True, kw_only=True, rename="kebab"):
     "How long it stays quiet at the most: then it lets go by itself, wherever the run is."
     if_not_quiet: Literal["fail", "crash-consistent"] = "fail"
     """What becomes of a job in which it does not become quiet, or not for all of the snapshot: it fails, or it goes on
-    with a snapshot that is as after a power cut."""
+    with a snapshot that is as after a power cut. It fails in any case if it cannot be let go of."""
 
 
 class Quieted(msgspec.Struct, frozen=True, kw_only=True):

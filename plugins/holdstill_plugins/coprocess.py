@@ -3,7 +3,8 @@
 It is started when the guest is to be quiet. It makes the application quiet and prints a line, any one, on standard
 output. Then it reads its standard input, and when that is at its end it lets go and exits with 0. The input ends
 when the snapshot is made, when ``at-most`` is over, and when holdstill dies, whatever it dies of. What the program says
-on standard error is in the message if it fails. Its environment has HOLDSTILL_JOB, HOLDSTILL_RUN and HOLDSTILL_GUEST.
+on standard error is in the message if it fails. If it ends with anything but 0, or does not end, it may not have let
+go: the job fails, whatever ``if-not-quiet`` says. Its environment has HOLDSTILL_JOB, HOLDSTILL_RUN and HOLDSTILL_GUEST.
 """
 
 from __future__ import annotations

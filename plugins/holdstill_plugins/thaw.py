@@ -41,6 +41,8 @@ class Thaw(NamedTuple):
     refusal: str = ""
     """What the command that freezes says if it has frozen nothing, as somebody else has before: a regular expression.
     Then nothing is let go of, as it is not ours."""
+    typed: Sequence[str] = ()
+    "What a person types to let go, if that is shorter than the command."
 
     def run(self, host: Host) -> None:
         """Let go. Raises CommandFailedError if that is not possible."""
@@ -49,6 +51,11 @@ class Thaw(NamedTuple):
         except CommandFailedError as error:
             if not self.nothing or not re.search(self.nothing, error.answer.err):
                 raise
+
+    @property
+    def by_hand(self) -> list[str]:
+        """What a person types to let go."""
+        return [*(self.typed or self.argv)]
 
     def environment(self, host: Host) -> dict[str, str]:
         """Give the variables, with what is secret."""
@@ -70,7 +77,7 @@ def frozen(
     environment = thaw.environment(host)
     promised = hold.promise(
         thaw.what,
-        by_hand=[*thaw.argv],
+        by_hand=thaw.by_hand,
         thaw=[*thaw.argv],
         nothing=thaw.nothing,
         variables=[*thaw.variables],

@@ -5,6 +5,9 @@ which is as after a power cut. So this is for guests with several disks, or whos
 where all must be of one moment. To have the guest write first, use ``ssh-fsfreeze``. If holdstill dies, or takes longer
 than ``at-most``, a process beside it has the guest go on; and it is promised: if that process was killed as well, the
 next run or «holdstill recover» does so. A guest that somebody else has paused is refused.
+
+«xl pause» and «xl unpause» succeed also where Xen refuses them, and newer ones count: so «xl list» is asked what they
+have done, and a guest that is not paused is not unpaused, as that could cancel a pause of somebody else's to come.
 """
 
 from __future__ import annotations
@@ -28,6 +31,17 @@ from holdstill_plugins import thaw
 
 GONE = "is an invalid domain identifier"
 "What xl says of a guest that does not run."
+LOOK = """is_paused() {
+    row=$(xl list "$1") || exit
+    case $row in *" "[r-][b-]p???" "*) ;; *) return 1 ;; esac
+}
+"""
+"Its name, id, memory, processors, state and time are in a row."
+PAUSE = f"""{LOOK}xl pause "$1" || exit
+is_paused "$1" || {{ echo "Xen's domain $1 goes on: «xl pause» did nothing" >&2; exit 1; }}"""
+UNPAUSE = f"""{LOOK}is_paused "$1" || exit 0
+xl unpause "$1" || exit
+! is_paused "$1" || {{ echo "Xen's domain $1 is paused still: «xl unpause» did nothing" >&2; exit 1; }}"""
 
 
 class Options(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):
@@ -76,11 +90,12 @@ def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> Iterator[N
     domain = step.options.domain
     by = thaw.Thaw(
         what=f"guest {step.guest} paused",
-        argv=("xl", "unpause", domain),
+        argv=("sh", "-c", UNPAUSE, "xl-unpause", domain),
         nothing=GONE,
         refusal=GONE,
+        typed=("xl", "unpause", domain),
     )
-    with thaw.frozen(("xl", "pause", domain), by, step.options, hold, host):
+    with thaw.frozen(("sh", "-c", PAUSE, "xl-pause", domain), by, step.options, hold, host):
         yield
 
 

@@ -16,8 +16,10 @@ from .processes import parent, processes_with
 from .scene import eventually
 
 STAND_IN = """#!/bin/sh
+case $* in *pause*|*domfs*) echo "$*" >> {0}/calls;; esac
+if test -e {0}/deaf-to-$1; then rm {0}/deaf-to-$1; exit 0; fi
 case $* in
-  *domfsfreeze*|pause*) echo "$*" >> {0}/calls; touch {0}/quiet;;
+  *domfsfreeze*|pause*) touch {0}/quiet;;
   *domfsthaw*|unpause*) rm -f {0}/quiet;;
   list*) echo 'Name ID Mem VCPUs State Time(s)'
          if test -e {0}/quiet; then echo 'web 1 900 1 --p--- 1.0'; else echo 'web 1 900 1 -b---- 1.0'; fi;;
@@ -64,6 +66,12 @@ class Guest:
     def step(self, more=""):
         return f"{self._step}{more}}}"
 
+    @property
+    def calls(self):
+        """What has been asked of it."""
+        calls = self.scene.folder / "calls"
+        return calls.read_text().splitlines() if calls.exists() else []
+
 
 @pytest.fixture(params=KINDS)
 def guest(request, scene):
@@ -89,9 +97,8 @@ def test_it_is_quiet_while_the_snapshot_is_made_and_not_while_the_backup_runs(sc
     _, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
     assert not scene.quiet
-    assert ("--mountpoint=/ --mountpoint=/srv" in (scene.folder / "calls").read_text()) == (
-        guest.kind == "libvirt"
-    )
+    assert ("--mountpoint=/ --mountpoint=/srv" in guest.calls[0]) == (guest.kind == "libvirt")
+    assert len(guest.calls) == 2
 
 
 def test_it_goes_on_when_holdstill_is_killed(scene, disk, guest):
@@ -138,6 +145,42 @@ def test_a_guest_that_somebody_else_has_paused_is_refused_and_stays_so(scene, di
     assert result.returncode == 69
     assert "is paused already" in result.stderr
     assert scene.quiet
+
+
+@pytest.mark.parametrize("guest", ["xen-pause"], indirect=True)
+def test_a_pause_that_did_nothing_and_succeeded_is_a_failure(scene, disk, guest):
+    scene.configure(disk, guest.step())
+    (scene.folder / "deaf-to-pause").touch()
+    code, told = scene.run()
+    assert code == 71
+    assert "Xen's domain web goes on" in told["failures"][0]["sentence"]
+    assert guest.calls == ["pause web"]
+    assert scene.site.held() == []
+
+
+@pytest.mark.parametrize("guest", ["xen-pause"], indirect=True)
+def test_an_unpause_that_did_nothing_and_succeeded_is_done_again(scene, disk, guest):
+    scene.configure(disk, guest.step())
+    (scene.folder / "deaf-to-unpause").touch()
+    scene.go_on("snapshot")
+    scene.run()
+    assert not scene.quiet
+    assert guest.calls.count("unpause web") > 1
+    assert scene.site.held() == []
+
+
+@pytest.mark.parametrize("guest", ["xen-pause"], indirect=True)
+def test_a_guest_that_goes_on_is_not_unpaused_again(scene, disk, guest):
+    """Newer ones count: it would cancel somebody else's pause."""
+    scene.configure(disk, guest.step())
+    process = scene.start()
+    assert scene.reached("snapshot")
+    kill(process.pid)
+    process.communicate()
+    assert eventually(lambda: not scene.quiet)
+    scene.go_on("snapshot")
+    assert scene.site.call("recover").returncode == 0
+    assert guest.calls == ["pause web", "unpause web"]
 
 
 @pytest.fixture

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -120,6 +122,29 @@ def test_a_coprocess_that_fails_says_why(scene, disk):
     assert code == 71
     assert "guest web, quiesce: coprocess" in told["failures"][0]["sentence"]
     assert "the database is down" in told["failures"][0]["sentence"]
+
+
+@pytest.mark.parametrize("if_not_quiet", ["fail", "crash-consistent"])
+def test_a_coprocess_that_does_not_let_go_fails_the_job_as_nobody_else_knows_how(scene, disk, if_not_quiet):
+    fails = "echo the queue stays paused >&2; exit 3"
+    scene.configure(disk, scene.coprocess(f", if-not-quiet: {if_not_quiet}", before_letting_go=fails))
+    scene.go_on("snapshot")
+    code, told = scene.run()
+    assert code == 71
+    assert "failed with status 3 when it was to let go" in told["failures"][0]["sentence"]
+    assert "the queue stays paused" in told["failures"][0]["sentence"]
+
+
+def test_the_pages_program_fails_if_the_shop_cannot_go_on(scene, disk):
+    page = Path(__file__).parents[2] / "docs" / "how-to" / "quiesce-an-application.md"
+    [text] = re.findall(r"```sh\n(#!/bin/sh\n.*?)```", page.read_text(), re.DOTALL)
+    shopctl = scene.script("shopctl", f'echo "$1" >> {scene.folder}/story; test "$1" = pause')
+    scene.configure(disk, f"coprocess: {{run: {scene.script('shop', text.replace('shopctl', shopctl))}}}")
+    scene.go_on("snapshot")
+    code, told = scene.run()
+    assert code == 71
+    assert "failed with status 1 when it was to let go" in told["failures"][0]["sentence"]
+    assert (scene.folder / "story").read_text().split() == ["pause", "resume"]
 
 
 def test_a_coprocess_that_does_not_become_quiet_in_time_is_told_to_let_go(scene, disk):

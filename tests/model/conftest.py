@@ -160,6 +160,16 @@ SHAPES = {
         + _job("web"),
         _quiet_application,
     ),
+    "an application that need not become quiet": Shape(
+        "guests:\n"
+        + _guest(
+            "web",
+            "/dev/hostvg/web",
+            quiesce="{before-and-after: {before: hush, after: unhush, if-not-quiet: crash-consistent}}",
+        )
+        + _job("web"),
+        _quiet_application,
+    ),
     "only a snapshot": Shape(
         "guests:\n" + _guest("web", "/dev/hostvg/web", open="[]") + _job("web"), _volume
     ),

@@ -43,6 +43,31 @@ def test_what_cannot_be_let_go_of_is_told_and_recovered_later(shapes, new_folder
     assert trial.state() == trial.before
 
 
+def test_nothing_is_backed_up_if_an_application_cannot_be_let_go_of_whatever_it_need_not_be(
+    shapes, new_folder
+):
+    trial = shapes["an application that need not become quiet"].trial(new_folder())
+    trial.machine.broken.add("unhush")
+    outcome = trial.run()
+    assert outcome.code == ExitCode.STILL_HELD
+    assert "quiesce: before-and-after: «unhush» failed" in outcome.sentence
+    assert ("backup-program",) not in [argv[:1] for argv in trial.machine.commands]
+    trial.machine.broken.clear()
+    assert_recovered(trial, "cannot let its application go")
+
+
+def test_what_could_not_be_let_go_of_at_first_is_let_go_of_before_the_backup(shapes, new_folder):
+    trial = shapes["an application that need not become quiet"].trial(new_folder())
+    first = next(number for number, argv in commands_of(trial) if argv[0] == "unhush")
+    trial = shapes["an application that need not become quiet"].trial(new_folder())
+    trial.machine.fault = Fault(first, Kind.FAIL)
+    outcome = trial.run()
+    assert outcome.ok, outcome.sentence
+    [not_quiet] = outcome.crash_consistent
+    assert "«unhush» failed" in not_quiet.why_not
+    assert not trial.machine.frozen_while_read
+
+
 def test_an_origin_that_a_killed_lvcreate_left_suspended_is_resumed(shapes, new_folder):
     trial = shapes["a logical volume"].trial(new_folder())
     lvcreate = next(number for number, argv in commands_of(trial) if argv[0] == "lvcreate")

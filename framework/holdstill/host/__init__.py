@@ -130,8 +130,8 @@ class Host(Protocol):
         let go and to end when its standard input closes: on leaving the ``with``, ``at_most`` seconds after it was
         ready, or because we ended, whatever ended us. ``env`` is added to the scrubbed environment, and not logged.
 
-        Raises :class:`~holdstill.host.failures.CommandFailedError` if it is not ready in time, or if it has ended
-        before it was left: then it has let go too early.
+        Raises :class:`~holdstill.host.failures.CommandFailedError` if it is not ready in time, if it has ended before
+        it was left, as then it has let go too early, and if it does not end with status 0: then it may hold still.
         """
 
     def beside(self, *argv: str) -> Companion:

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from holdstill.errors import UnavailableError
 from holdstill.host import Answer
 from holdstill.host.command import ENVIRONMENT, GRACE, content, readable
-from holdstill.host.failures import CommandFailedError
+from holdstill.host.failures import CommandFailedError, NotLetGoError, how_it_ended
 from holdstill.host.interruption import Interruption
 
 LONGEST_LINE = 1 << 20
@@ -39,6 +39,8 @@ class Piped:
         self._let_go_after = 0.0
         self.first = ""
         "What it said when it was ready."
+        self._failure: CommandFailedError | None = None
+        self._why = ""
         self._closing = threading.Lock()
 
     @property
@@ -101,9 +103,37 @@ class Piped:
         if self._let_go_after or not self.runs:
             raise self.too_early()
 
+    def has_failed(self, error: BaseException) -> bool:
+        """Whether an error is of its own, and not its user's."""
+        return error is self._failure
+
+    def end(self) -> str:
+        """Tell it to let go; a program that does not end by that is killed. Say how it failed to, if it did.
+
+        Killed by itself: a command that it has just started may be one that must not be.
+        """
+        self.let_go()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(GRACE)
+        if self.runs:
+            self._process.kill()
+            self._process.wait()
+            return f"did not end within {GRACE:g} s, and was killed,"
+        status = self._process.returncode
+        return how_it_ended(status) if status else ""
+
+    def not_let_go(self, how: str) -> NotLetGoError:
+        """Give the error of one that has failed so when it was to let go."""
+        why = f"{self._why}, and {how}" if self._why else f"{how} when it was to let go"
+        return NotLetGoError(self._answer(), why)
+
     def _failed(self, why: str) -> CommandFailedError:
+        self._failure, self._why = CommandFailedError(self._answer(), why), why
+        return self._failure
+
+    def _answer(self) -> Answer:
         said = content(self._err) if self._err >= 0 else ""
-        return CommandFailedError(Answer(self._argv, self._process.poll() or 0, err=said), why)
+        return Answer(self._argv, self._process.poll() or 0, err=said)
 
 
 def stay_beside(argv: tuple[str, ...], *, env: Mapping[str, str]) -> Piped:
@@ -130,18 +160,35 @@ def companion(
         finally:
             os.close(says)
         beside_us = Piped(process, argv, interruption, hears, said)
-        try:
+        with _ended(beside_us):
             for line in told:
                 beside_us.tell(line)
             beside_us.first = beside_us.hear(limit)
             with _no_longer_than(at_most, beside_us):
                 yield beside_us
                 beside_us.held()
-        finally:
-            _end(process, beside_us)
     finally:
         os.close(hears)
         os.close(said)
+
+
+@contextmanager
+def _ended(beside_us: Piped) -> Iterator[None]:
+    """Have it let go and end, whatever happens inside.
+
+    Raises NotLetGoError if it fails to, and nothing else has failed but itself. One that ended by itself before it was
+    ready has refused: it holds nothing.
+    """
+    try:
+        yield
+    except BaseException as error:
+        held = bool(beside_us.first) or beside_us.runs
+        how = beside_us.end()
+        if how and held and beside_us.has_failed(error):
+            raise beside_us.not_let_go(how) from error
+        raise
+    if how := beside_us.end():
+        raise beside_us.not_let_go(how)
 
 
 @contextmanager
@@ -180,16 +227,3 @@ def _start(
         )
     except OSError as error:
         raise UnavailableError(f"«{argv[0]}» cannot be started: {error.strerror}.") from None
-
-
-def _end(process: subprocess.Popen[bytes], beside_us: Piped) -> None:
-    """Tell it to let go; a program that does not end by that is killed.
-
-    By itself: a command that it has just started may be one that must not be killed.
-    """
-    beside_us.let_go()
-    with suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE)
-    if process.poll() is None:
-        process.kill()
-        process.wait()

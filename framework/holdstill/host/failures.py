@@ -19,9 +19,13 @@ class CommandFailedError(HoldstillError):
 
     def __init__(self, answer: Answer, why: str = "") -> None:
         self.answer = answer
-        self.why = why or _status(answer.status)
+        self.why = why or how_it_ended(answer.status)
         "What went wrong, without what the command said."
         super().__init__(f"«{shlex.join(answer.argv)}» {self.why}{_said(answer)}")
+
+
+class NotLetGoError(CommandFailedError):
+    """A program beside us failed when it was to let go: what it held may be held still."""
 
 
 class CommandStuckError(HoldstillError):
@@ -37,7 +41,8 @@ class CommandStuckError(HoldstillError):
         )
 
 
-def _status(status: int) -> str:
+def how_it_ended(status: int) -> str:
+    """Say what a status means that is not 0."""
     return f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
 
 

@@ -12,7 +12,9 @@ import msgspec
 import structlog
 
 from holdstill.errors import HoldstillError, SnapshotError
-from holdstill.host.failures import CommandStuckError
+from holdstill.host.failures import CommandStuckError, NotLetGoError
+from holdstill.journal.records import last_first
+from holdstill.run.release import keep
 from holdstill.run.run import Run
 from holdstill.run.step_error import StepError
 from holdstill.units import Duration
@@ -49,6 +51,7 @@ class QuietStep:
         self._step = _with_less(step, left)
         limits = Limits.of(self._step.options)
         self._limits = limits._replace(at_most=min(limits.at_most, left))
+        self._hold = run.hold(step.plugin, step.guest)
         self._entered: AbstractContextManager[None] | None = None
         self._began = 0.0
 
@@ -58,7 +61,7 @@ class QuietStep:
         try:
             if not self._limits.at_most:
                 raise SnapshotError("The job's 'quiet-budget' was used up before it was its turn.")
-            made = self._run.call(step, HOOK, hold=self._run.hold(step.plugin, step.guest))
+            made = self._run.call(step, HOOK, hold=self._hold)
             bounded = plugins.context(step.plugin, HOOK, made, longer=self._limits.within)
             bounded.__enter__()
         except HoldstillError as error:
@@ -90,14 +93,29 @@ class QuietStep:
             )
 
     def _not_quiet(self, error: HoldstillError, *, failed_already: bool = False) -> None:
-        """Fail, or go on without it."""
+        """Fail, or go on without it: only if it is certain that it does not stay quiet meanwhile."""
         self._note(str(error))
+        may_be_quiet = self._may_be_quiet_yet(error)
         if failed_already:
             log.error("did not let go in order", step=self._step.title, why=str(error))
-        elif self._limits.may_fail and not isinstance(error, CommandStuckError):
+        elif self._limits.may_fail and not may_be_quiet:
             log.warning("not quiet, the snapshot is crash-consistent", step=self._step.title, why=str(error))
         else:
             raise StepError(self._step, error) from error
+
+    def _may_be_quiet_yet(self, error: HoldstillError) -> bool:
+        """Undo what the step promised and has not undone itself; tell whether the application may be quiet still."""
+        if _is_stuck(error):
+            return True  # it may become quiet yet: nothing is undone before that command has ended
+        with self._run.interruption.shield():
+            failed = list(
+                filter(None, [keep(self._run, one) for one in last_first(self._hold.still_promised)])
+            )
+        if not self._hold.promised_anything and isinstance(error, NotLetGoError):
+            return True  # nobody but the program itself knows
+        for one in failed:
+            log.error("may be quiet still", step=self._step.title, what=one.promise.what, why=one.why)
+        return bool(failed)
 
     def _note(self, why_not: str = "") -> None:
         seconds = time.monotonic() - self._began if self._began else 0
@@ -107,6 +125,11 @@ class QuietStep:
         )
         if not why_not:
             log.info("was quiet", guest=step.guest, step=step.plugin, seconds=round(seconds, 3))
+
+
+def _is_stuck(error: BaseException | None) -> bool:
+    """Whether a command was left to itself, also if letting go failed because of it."""
+    return error is not None and (isinstance(error, CommandStuckError) or _is_stuck(error.__context__))
 
 
 def _with_less(step: Step[Any], left: float) -> Step[Any]:

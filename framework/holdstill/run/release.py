@@ -163,10 +163,10 @@ def _guests(promises: list[Promise]) -> list[str]:
 
 
 def _keep_in_order(run: Run, promises: list[Promise]) -> list[Failed]:
-    return [failed for promise in promises if (failed := _keep(run, promise))]
+    return [failed for promise in promises if (failed := keep(run, promise))]
 
 
-def _keep(run: Run, promise: Promise) -> Failed | None:
+def keep(run: Run, promise: Promise) -> Failed | None:
     """Keep a promise; say why it is still held if it cannot be kept."""
     try:
         _undo(run, promise)

@@ -18,7 +18,7 @@ from holdstill.plugins.registry import CORE, Registry
 from holdstill.run.job import Guest, Job
 from holdstill.run.openers import openers_of, places_of
 from holdstill.run.outcome import Outcome
-from holdstill.words import Exposed, Hold, MakeSnapshots, Progress, Promised, RunInfo, Step
+from holdstill.words import Exposed, MakeSnapshots, Progress, Promised, RunInfo, Step
 
 if TYPE_CHECKING:
     from holdstill.journal.records import Header
@@ -115,9 +115,9 @@ class Run:
         """Tell who keeps open, at this moment, what this run holds."""
         return openers_of(self.journal.open_promises, self.plugins, self.host)
 
-    def hold(self, plugin: str, guest: str = "") -> Hold:
+    def hold(self, plugin: str, guest: str = "") -> StepHold:
         """Give what a plugin makes its promises to."""
-        return _Hold(self, plugin, guest)
+        return StepHold(self, plugin, guest)
 
     def keep(self, guest: str, name: str, text: str) -> None:
         """Keep a small text for whoever restores the guest: see :meth:`holdstill.words.Hold.keep`."""
@@ -148,7 +148,7 @@ class Silent:
         """Pass over it."""
 
 
-class _Hold:
+class StepHold:
     """A plugin's promises, in its name."""
 
     def __init__(self, run: Run, plugin: str, guest: str) -> None:
@@ -156,6 +156,17 @@ class _Hold:
         self._journal = run.journal
         self._plugin = plugin
         self._guest = guest
+        self._made: list[Promise] = []
+
+    @property
+    def promised_anything(self) -> bool:
+        """Whether anything was promised here, undone or not."""
+        return bool(self._made)
+
+    @property
+    def still_promised(self) -> list[Promise]:
+        """What was promised here, and is not undone."""
+        return [promise for promise in self._journal.open_promises if promise in self._made]
 
     def promise(
         self, what: str, /, *, by_hand: Sequence[str] | str, afterwards: bool = False, **facts: Fact
@@ -171,7 +182,8 @@ class _Hold:
             facts=facts,
             afterwards=afterwards,
         )
-        return self._journal.promise(made)
+        self._made.append(self._journal.promise(made))
+        return self._made[-1]
 
     def undone(self, promised: Promised, /) -> None:
         """See :meth:`holdstill.words.Hold.undone`."""

@@ -221,10 +221,12 @@ class Conformance:
 
 
 def assert_as_before(trial: Trial, what: str) -> None:
-    """Nothing is held, and the machine is what it was, when the last command has ended."""
+    """Nothing is held, no backup was made of what was frozen, and the machine is what it was in the end."""
     trial.machine.let_end()
     assert not trial.held(), f"Still held after {what}: {'; '.join(trial.held())}."
     assert trial.state() == trial.before, _difference(trial, what)
+    frozen = trial.machine.frozen_while_read
+    assert not frozen, f"Frozen in {what}, while the backup ran: {', '.join(frozen)}."
 
 
 def assert_recovered(trial: Trial, what: str) -> None:

@@ -55,6 +55,8 @@ class Machine:
         "Programs of the site, such as a backup."
         self.tools: dict[str, Tool] = {}
         "Commands that the model does not know by itself."
+        self.frozen_while_read: set[str] = set()
+        "What was frozen when a backup ran."
         self.called_by = ""
         "The service that has started us, if one has."
         self.on_death: Callable[[], None] = _killed

@@ -39,6 +39,7 @@ class Shape:
         return Trial(machine, self.configuration.replace("{root}", str(folder)), plugins)
 
     def _back_up(self, machine: Machine) -> int:
+        machine.frozen_while_read |= machine.kernel.frozen
         self.backup(machine)
         return 0
 

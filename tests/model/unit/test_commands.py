@@ -14,7 +14,7 @@ import pytest
 from holdstill.errors import BackupError, RunInterrupted, UnavailableError
 from holdstill.host import command, companion, orphans
 from holdstill.host.command import ENVIRONMENT
-from holdstill.host.failures import CommandFailedError, CommandStuckError
+from holdstill.host.failures import CommandFailedError, CommandStuckError, NotLetGoError
 from holdstill.host.interruption import STOPPING, Interruption
 from holdstill.host.real import RealHost
 from holdstill.host.tools import PACKAGES
@@ -393,7 +393,7 @@ def test_a_companion_tells_that_it_is_ready_and_ends_when_it_is_left(host, tmp_p
 
 def test_a_companion_hears_what_it_is_told(host, tmp_path):
     with host.companion(
-        "sh", "-c", f"echo ready; read -r line; echo $line > {tmp_path}/told; read -r _"
+        "sh", "-c", f"echo ready; read -r line; echo $line > {tmp_path}/told; cat"
     ) as beside_us:
         beside_us.tell("now")
         assert eventually(lambda: (tmp_path / "told").exists() and (tmp_path / "told").read_text() == "now\n")
@@ -496,11 +496,48 @@ def test_a_companion_that_ended_too_early_is_an_error(host):
         time.sleep(0.3)
 
 
-def test_a_companion_that_does_not_end_is_killed(host, monkeypatch, tmp_path):
+def test_a_companion_that_does_not_end_is_killed_and_has_not_let_go(host, monkeypatch, tmp_path):
     monkeypatch.setattr(companion, "GRACE", 0.3)
-    with host.companion("sh", "-c", f"echo $$ > {tmp_path}/pid; echo ready; exec sleep 600"):
+    hangs = host.companion("sh", "-c", f"echo $$ > {tmp_path}/pid; echo ready; exec sleep 600")
+    with pytest.raises(NotLetGoError, match=r"did not end within 0.3 s, and was killed"), hangs:
         pid = int((tmp_path / "pid").read_text())
     assert not runs(pid)
+
+
+def test_a_companion_that_fails_when_it_is_to_let_go_is_an_error(host):
+    fails = host.companion("sh", "-c", "echo ready; cat; echo still paused >&2; exit 3")
+    with (
+        pytest.raises(NotLetGoError, match="failed with status 3 when it was to let go: still paused"),
+        fails,
+    ):
+        pass
+
+
+def test_one_that_let_go_by_itself_and_failed_in_it_says_both(host):
+    def tell_when_it_has(beside_us):
+        beside_us.hear(LIMIT)
+        beside_us.tell("are you there")
+
+    fails = host.companion("sh", "-c", "echo ready; cat; echo done; exit 3", at_most=0.1)
+    with (
+        pytest.raises(NotLetGoError, match=r"let go by itself after 0.1 s.*, and failed with status 3"),
+        fails as beside_us,
+    ):
+        tell_when_it_has(beside_us)
+
+
+def test_one_that_refuses_holds_nothing(host):
+    with pytest.raises(CommandFailedError) as raised, host.companion("sh", "-c", "exit 3"):
+        pytest.fail("it was not ready")
+    assert not isinstance(raised.value, NotLetGoError)
+
+
+def test_what_fails_while_it_holds_is_told_first(host):
+    with (
+        pytest.raises(ValueError, match="no snapshot"),
+        host.companion("sh", "-c", "echo ready; cat; exit 3"),
+    ):
+        raise ValueError("no snapshot")
 
 
 def test_a_companion_that_is_not_installed_is_a_sentence(host):
