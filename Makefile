@@ -75,7 +75,7 @@ caller-packages:
 
 # Servers that the tests start themselves, and quiesce.
 database-packages:
-	@sh .ci/packages ldap-utils libvirt-clients mariadb-server openssh-client openssh-server postgresql redis-server \
+	@sh .ci/packages busybox-static ldap-utils libvirt-clients mariadb-server openssh-client openssh-server postgresql redis-server \
 		slapd
 
 # What a host needs to be reached by ssh, and to have holdstill installed by Ansible.

@@ -121,3 +121,9 @@ HOOKS = [name for name in names() if hasattr(caller(name), "hook")]
 def test_whatever_a_hook_is_given_it_answers_or_says_what_it_cannot_make_sense_of(name, words):
     with suppress(UsageError):
         assert hook_of(name)(Given("nightly", words, {})).do == ""
+
+
+def test_a_hook_is_called_for_one_job(place):
+    done = place.run("hook", "--job=nightly", "--job=other", "burp", "post", "0")
+    assert (done.code, done.out) == (64, "")
+    assert "--job is given more than once" in done.err
