@@ -99,7 +99,7 @@ def _open_files() -> Iterator[str]:
 @hookimpl
 def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> AbstractContextManager[None]:
     """Keep the file system frozen while the snapshot is made."""
-    path = step.options.path
+    path = os.path.realpath(step.options.path)  # a link may lead elsewhere by the time that it is let go of
     by = thaw.Thaw(
         what=f"{path} frozen for guest {step.guest}",
         argv=("fsfreeze", "--unfreeze", path),

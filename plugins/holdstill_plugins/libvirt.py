@@ -27,10 +27,13 @@ from holdstill_plugins import thaw
 
 GONE = "domain is not running|failed to get domain"
 "What virsh says of a domain that cannot be frozen."
-REFUSALS = (
-    rf"{GONE}|failed to connect to the hypervisor|QEMU guest agent is not (connected|configured|available)"
-)
-"What it says before it has asked the agent for anything."
+NOT_FROZEN = "domain is not quiesced"
+"What it says, in old releases, if there is nothing to thaw."
+ALREADY = r"guest-fsfreeze-freeze(-list)? has been disabled|domain is already quiesced"
+"What the agent says if somebody else has frozen the guest, or if it may not freeze; then libvirt, in old releases."
+UNREACHABLE = "failed to connect to the hypervisor|QEMU guest agent is not (connected|configured|available)"
+REFUSALS = f"{GONE}|{ALREADY}|{UNREACHABLE}"
+"What it says if nothing was frozen."
 
 
 class Options(QuiesceOptions, frozen=True, kw_only=True, rename="kebab"):
@@ -77,7 +80,7 @@ def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> AbstractCo
     by = thaw.Thaw(
         what=f"file systems of guest {step.guest} frozen by its agent",
         argv=_virsh(options, "domfsthaw"),
-        nothing=GONE,
+        nothing=f"{GONE}|{NOT_FROZEN}",
         refusal=REFUSALS,
     )
     points = [f"--mountpoint={point}" for point in options.mount_points]

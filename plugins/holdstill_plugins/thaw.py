@@ -54,8 +54,9 @@ class Thaw(NamedTuple):
 
     @property
     def by_hand(self) -> list[str]:
-        """What a person types to let go."""
-        return [*(self.typed or self.argv)]
+        """What a person types to let go. What is secret must be known to whoever does."""
+        variables = ("env", *self.variables) if self.variables else ()
+        return [*variables, *(self.typed or self.argv)]
 
     def environment(self, host: Host) -> dict[str, str]:
         """Give the variables, with what is secret."""
@@ -72,7 +73,8 @@ def frozen(
 ) -> Iterator[None]:
     """Run ``freeze``, and ``thaw`` when the ``with`` is left: in the times of the options, promised, and watched over.
 
-    Raises CommandFailedError if the watching process had to let go, as it took too long.
+    Raises CommandFailedError if the watching process had to let go, as it took too long: also if it could not say so
+    before it ended, as it tries until no command of the run is at work.
     """
     environment = thaw.environment(host)
     promised = hold.promise(

@@ -21,6 +21,8 @@ from pathlib import Path
 
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, *[10.0] * 60)
 "Seconds between tries if the command fails, for ten minutes: who gives up here leaves an application frozen."
+LONGEST_TRY = 600.0
+"Seconds after which a command that thaws hangs: another one may get through."
 CHUNK = 4096
 MARK = "HOLDSTILL_STARTED_FOR"
 "The variable that the run's commands bear, as we do; see «holdstill.host.orphans»."
@@ -30,7 +32,7 @@ def main(within: float, at_most: float, nothing: str, thaw: Sequence[str]) -> in
     """Watch; give 0 if there was nothing to do."""
     session = os.getsid(os.getppid())
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):  # who lives lets go itself; who does not
-        signal.signal(number, signal.SIG_IGN)  # closes the pipe
+        signal.signal(number, _pass_over)  # closes the pipe; ignored, they would be by what thaws, too
     print("ready", flush=True)
     limit: float | None = within + at_most
     while said := _said(limit):
@@ -39,10 +41,14 @@ def main(within: float, at_most: float, nothing: str, thaw: Sequence[str]) -> in
         return 0
     for pause in (*PAUSES, 0.0):
         may_freeze_yet = _at_work(session)
-        if _let_go(thaw, nothing) and not may_freeze_yet:
+        if let_go(thaw, nothing) and not may_freeze_yet:
             break
         time.sleep(pause)
     return 1
+
+
+def _pass_over(_number: int, _frame: object) -> None:
+    """Do nothing."""
 
 
 def _said(limit: float | None) -> str:
@@ -55,8 +61,20 @@ def _said(limit: float | None) -> str:
     return ""
 
 
-def _let_go(thaw: Sequence[str], nothing: str) -> bool:
-    done = subprocess.run(thaw, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+def let_go(thaw: Sequence[str], nothing: str) -> bool:
+    """Try to let go; say whether it has. Nothing that goes wrong is to end us, as the next try may do it."""
+    try:
+        done = subprocess.run(
+            thaw,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=LONGEST_TRY,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return False
     return done.returncode == 0 or bool(nothing and re.search(nothing, done.stderr))
 
 
@@ -67,7 +85,11 @@ def _at_work(session: int) -> bool:
     process has no environment.
     """
     mark = f"{MARK}={os.environ.get(MARK, '')}\0".encode()
-    for entry in Path("/proc").iterdir():
+    try:
+        processes = list(Path("/proc").iterdir())
+    except OSError:  # for want of memory, say: as long as we cannot look, it may be
+        return True
+    for entry in processes:
         with suppress(OSError, ValueError):  # it has just ended, or is no process
             if os.getsid(int(entry.name)) == session and _is_marked(entry, mark):
                 return True

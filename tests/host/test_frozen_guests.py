@@ -17,6 +17,7 @@ from .scene import eventually
 
 STAND_IN = """#!/bin/sh
 case $* in *pause*|*domfs*) echo "$*" >> {0}/calls;; esac
+case $* in *domfs*) if test -e {0}/says; then cat {0}/says >&2; exit 1; fi;; esac
 if test -e {0}/deaf-to-$1; then rm {0}/deaf-to-$1; exit 0; fi
 case $* in
   *domfsfreeze*|pause*) touch {0}/quiet;;
@@ -181,6 +182,37 @@ def test_a_guest_that_goes_on_is_not_unpaused_again(scene, disk, guest):
     scene.go_on("snapshot")
     assert scene.site.call("recover").returncode == 0
     assert guest.calls == ["pause web", "unpause web"]
+
+
+@pytest.mark.parametrize("guest", ["libvirt"], indirect=True)
+@pytest.mark.parametrize(
+    "says",
+    [
+        "Command guest-fsfreeze-freeze has been disabled: the agent is in frozen state",
+        "The command guest-fsfreeze-freeze-list has been disabled for this instance",
+        "Requested operation is not valid: domain is already quiesced",
+    ],
+)
+def test_a_guest_that_somebody_else_has_frozen_stays_so(scene, disk, guest, says):
+    scene.configure(disk, guest.step())
+    (scene.folder / "says").write_text(says)
+    code, told = scene.run()
+    assert code == 71
+    assert says in told["failures"][0]["sentence"]
+    assert [call.split()[1] for call in guest.calls] == ["domfsfreeze"]
+    assert scene.site.held() == []
+
+
+@pytest.mark.parametrize("guest", ["libvirt"], indirect=True)
+def test_that_there_is_nothing_to_thaw_is_no_failure(scene, disk, guest):
+    scene.configure(disk, guest.step())
+    process = scene.start()
+    assert scene.reached("snapshot")
+    (scene.folder / "says").write_text("Requested operation is not valid: domain is not quiesced")
+    scene.go_on("snapshot")
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert scene.site.held() == []
 
 
 @pytest.fixture

@@ -107,6 +107,21 @@ def test_it_is_thawed_by_recover_when_both_are_killed(scene, disk, mounted):
     scene.go_on("snapshot")
 
 
+def test_it_is_thawed_where_it_was_frozen_though_a_link_leads_elsewhere_by_now(scene, disk, mounted):
+    link = scene.folder / "link"
+    link.symlink_to(mounted.path)
+    scene.configure(disk, f"fsfreeze: {{path: {link}}}")
+    process = scene.start()
+    assert scene.reached("snapshot")
+    assert mounted.frozen
+    link.unlink()
+    link.symlink_to(scene.folder)
+    scene.go_on("snapshot")
+    _, err = process.communicate(timeout=90)
+    assert process.returncode == 0, err
+    assert not mounted.frozen
+
+
 def test_it_is_thawed_by_itself_when_the_snapshot_takes_too_long(scene, disk, mounted):
     scene.configure(disk, step(mounted, ", at-most: 0.3s"))
     process = scene.start()

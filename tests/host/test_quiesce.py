@@ -88,7 +88,8 @@ def test_commands_are_undone_by_recover_when_the_guard_was_killed_as_well(scene,
     process.communicate()
     assert scene.quiet
     [held] = [hold for held in scene.site.held() for hold in held["holds"] if "made quiet" in hold["what"]]
-    assert held["by_hand"] == f"{scene.folder}/after"
+    variables = f"HOLDSTILL_JOB=nightly HOLDSTILL_RUN={scene.site.held()[0]['run']} HOLDSTILL_GUEST=web"
+    assert held["by_hand"] == f"env {variables} {scene.folder}/after"
     assert scene.site.call("recover").returncode == 0
     assert not scene.quiet
     scene.go_on("snapshot")
@@ -111,6 +112,21 @@ def test_it_goes_on_by_itself_when_the_snapshot_takes_too_long(scene, disk, kind
         assert process.returncode == 0, err
         [not_quiet] = [one for one in json.loads(out)["applications"] if one["why_not"]]
         assert "0.3 s" in not_quiet["why_not"]
+    assert scene.site.held() == []
+
+
+def test_a_guard_that_let_go_while_a_command_was_at_work_says_so(scene, disk):
+    waits = scene.script("waits-on", scene.wait("on"))
+    last = f"before-and-after: {{before: {waits}, after: 'true'}}"
+    scene.configure(disk, scene.commands(", at-most: 0.3s"), last)
+    scene.go_on("snapshot")
+    process = scene.start()
+    assert scene.reached("on")
+    assert eventually(lambda: not scene.quiet)
+    scene.go_on("on")
+    out, err = process.communicate(timeout=90)
+    assert process.returncode != 0, out
+    assert "it was let go of after 0.3 s" in err
     assert scene.site.held() == []
 
 
