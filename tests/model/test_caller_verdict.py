@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from holdstill.journal.verdicts import Verdict, leave_verdict, verdicts
 from holdstill.plugin import CallerVerdict, hookimpl
 from holdstill.plugins.load import Found
+from holdstill.run import recover
 from holdstill.testing import Trial, classic_disk
 from holdstill.testing.machine import Machine
 from holdstill_plugins.report import ends_of, text, title
@@ -120,3 +122,19 @@ def test_where_nobody_called_nothing_was_said(trial, listener):
     [outcome] = trial.recover()
     assert outcome.recovered
     assert listener.heard == [None]
+
+
+def test_who_keeps_it_for_somebody_who_waits_does_not_take_it_itself(trial):
+    site, kept = trial.site, []
+
+    def keep(outcome):
+        kept.append(outcome.run)
+        leave_verdict(
+            site.places.state, Verdict(run=outcome.run, job="nightly", session="default", sentence="bad")
+        )
+
+    site.unheard = keep
+    trial.pre()
+    [outcome] = recover.post(site, "nightly", "default")
+    assert kept == [outcome.run]
+    assert [one.run for _, one in verdicts(site.places.state)] == kept

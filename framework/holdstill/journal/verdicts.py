@@ -6,7 +6,7 @@ A backup that read on while its hold was let go of read nothing, or something el
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -53,12 +53,15 @@ def verdicts(state: Path) -> Iterator[tuple[Path, Verdict]]:
             yield path, msgspec.json.decode(path.read_bytes(), type=Verdict)
 
 
-def take_verdicts(state: Path, job: str, session: str) -> list[Verdict]:
-    """Give, once, what was left for that caller; also throw away what nobody has asked for in all the time."""
+def take_verdicts(state: Path, job: str, session: str, *, but: Container[str] = ()) -> list[Verdict]:
+    """Give, once, what was left for that caller, ``but`` of some runs by their ids.
+
+    Also throw away what nobody has asked for in all the time.
+    """
     found = []
     for path, verdict in verdicts(state):
         with suppress(OSError):
-            asked = verdict.is_of(job, session)
+            asked = verdict.is_of(job, session) and verdict.run not in but
             if asked or time.time() - path.stat().st_mtime > KEPT_FOR:
                 path.unlink()
             if asked:

@@ -70,7 +70,10 @@ def post(
         site.host.pause(pause)
     outcomes = _finish_all(site, lambda held: _is_of(held, job, session), verdict=verdict)
     site.begun()
-    without_us = list(map(_spoiled, take_verdicts(site.places.state, job, session)))
+    ours = (
+        {outcome.run for outcome in outcomes} if verdict else set()
+    )  # what is kept of them is for who waits
+    without_us = list(map(_spoiled, take_verdicts(site.places.state, job, session, but=ours)))
     for outcome in without_us if verdict else ():
         site.unheard(outcome)
     return [*without_us, *outcomes, *map(_still_at_work, _at_work(site, job, session))]
