@@ -94,7 +94,7 @@ def caller(name: str) -> ModuleType:
         from holdstill.text import nearest
 
         known = ", ".join(names())
-        raise UsageError(f"No caller is known as {name!r}{nearest(name, names())}; known are: {known}.")
+        raise UsageError(f"No caller is known as {name!r}{nearest(name, names()) or '.'} Known are: {known}.")
     return importlib.import_module(f"{__name__}.{name.replace('-', '_')}")
 
 

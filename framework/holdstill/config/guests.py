@@ -29,4 +29,4 @@ def guests_of(place: Path, job: str) -> tuple[str, ...]:
 
 
 def _no_guest(config: Config, job: str, name: str) -> str:
-    return f"The job {job!r} is of a guest {name!r}, which there is not{nearest(name, config.guests)}."
+    return f"The job {job!r} is of a guest {name!r}, which there is not{nearest(name, config.guests) or '.'}"

@@ -74,5 +74,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         """Give a job; ``None`` if what is written of it does not fit. Raises NotFoundError if there is none."""
         if name not in self.jobs:
             known = ", ".join(self.jobs) or "none"
-            raise NotFoundError(f"There is no job {name!r}{nearest(name, self.jobs)}; known are: {known}.")
+            raise NotFoundError(
+                f"There is no job {name!r}{nearest(name, self.jobs) or '.'} Known are: {known}."
+            )
         return self.jobs[name]

@@ -66,7 +66,7 @@ class Reader:
         """
         for ours in renamed.values():
             if ours not in KNOWN:
-                raise UsageError(f"There is no variable {ours!r}{nearest(ours, KNOWN)}.")
+                raise UsageError(f"There is no variable {ours!r}{nearest(ours, KNOWN) or '.'}")
         self._folder, self._renamed = folder, renamed
         self._files: list[str] = []
         self._left_out: list[str] = []

@@ -255,7 +255,7 @@ def test_a_job_that_is_not_there_is_named_with_those_that_are(tmp_path):
     config, typist, _ = load(path)
     with pytest.raises(
         NotFoundError,
-        match=r"There is no job 'nightly'; did you mean 'nightli'\?; known are: nightli, weekly",
+        match=r"There is no job 'nightly'; did you mean 'nightli'\? Known are: nightli, weekly",
     ):
         Resolver(config, Registry(), typist, INFO).job()
 
