@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from .system import attempt, mappings, run, wait_until
 
 pytestmark = pytest.mark.usefixtures("udev_rule")
 
+DEMO = Path(__file__).parents[3] / "contrib" / "demo" / "demo.py"
 WAYS = [
     STEPS,
     "kpartx, guest-lv, mount",
@@ -116,4 +118,12 @@ def test_a_plan_changes_nothing(site: Site, guest_disk: GuestDisk) -> None:
     site.configure(guest_disk.path)
     before = host_state()
     assert "lvcreate" in site.call("plan", "nightly")
+    assert host_state() == before
+
+
+def test_the_demo_makes_its_guest_on_a_host_that_has_lvm() -> None:
+    before = host_state()
+    said = run(sys.executable, DEMO)
+    assert "the disk is a logical volume of this host" in said
+    assert "All is well." in said
     assert host_state() == before

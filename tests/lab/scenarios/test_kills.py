@@ -25,9 +25,10 @@ from holdstill.run.start import registry
 from holdstill_plugins import lvm_awake
 
 from .campaign import rng, samples
+from .conftest import DATA_DISK, HOST_VG
 from .guest_disk import GuestDisk
 from .installed import Site, host_state
-from .system import attempt, run, suspended, wait_until
+from .system import attempt, clear, run, suspended, wait_until
 from .writing import Writer, writing
 
 CONFIGURATION = """
@@ -44,6 +45,8 @@ TRIES = samples(1, 17)
 STALL = lvm_awake.PATIENCE
 "Seconds: the longest for which a guest may hang."
 LOOK = 0.001
+WRITE = 50
+"Milliseconds that the disk takes to write: so long are critical sections that a look of ours falls into them."
 
 Tell = Callable[[str, object], None]
 pytestmark = pytest.mark.deadline(1800)
@@ -84,6 +87,18 @@ def imported() -> None:
     for command in ("run", "recover"):
         importlib.import_module(f"holdstill.cli.{command}")
     registry(Places())
+
+
+@pytest.fixture(scope="module")
+def hostvg() -> Iterator[str]:
+    """Make the host's volume group on a disk that is slow to write; the kernel's device-mapper/delay.rst."""
+    begin = 2048  # so that the disk beneath does not look like a physical volume, too
+    sectors = int(run("blockdev", "--getsz", DATA_DISK)) - begin
+    where = f"{DATA_DISK} {begin}"
+    run("dmsetup", "create", "slow", "--table", f"0 {sectors} delay {where} 0 {where} {WRITE}")
+    run("vgcreate", "--yes", HOST_VG, "/dev/mapper/slow")
+    yield HOST_VG
+    clear(DATA_DISK, HOST_VG)
 
 
 @pytest.fixture(scope="module")
