@@ -100,6 +100,11 @@ def configured(folder: Path, guests: list[str]) -> list[str]:
     lines = [
         f"  {guest}: {{disks: [/dev/{VG}/{guest}], snapshot: {{lvm: {{size: 16M}}}}}}" for guest in guests
     ]
+    return configured_with(folder, lines, guests)
+
+
+def configured_with(folder: Path, lines: list[str], guests: list[str]) -> list[str]:
+    """Do the same with a line of one's own for each guest."""
     job = f"jobs: {{nightly: {{guests: [{', '.join(guests)}], backup: {{command: {{run: 'true'}}}}}}}}"
     path = folder / "holdstill.yaml"
     path.write_text("\n".join(["guests:", *lines, job, ""]))

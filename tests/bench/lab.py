@@ -1,4 +1,7 @@
-"""«make bench-lab»: boot the lab's machine, and measure in it."""
+"""«make bench-lab»: boot the lab's machine, and measure in it.
+
+``python tests/bench/lab.py guests 16``: one of the measurements only, with what it is to be told.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from lab.kinds import SERVER
 from lab.lab import Lab
 from lab.needs import lacking
+
+MEASUREMENTS = ("guests", "stalls", "last_opener")
 
 
 def main() -> int:
@@ -18,10 +24,11 @@ def main() -> int:
         return 1
     lab = Lab(print)
     try:
-        machine = lab.machine()
+        machine = lab.machine(SERVER)
         machine.boot()
-        for script, counts in (("guests", sys.argv[1:]), ("last_opener", [])):
-            print(machine.run("/usr/bin/python3", f"/lab/tests/bench/{script}.py", *counts, limit=3600))
+        for measurement in sys.argv[1:2] or MEASUREMENTS:
+            script = f"/lab/tests/bench/{measurement}.py"
+            print(machine.run("/usr/bin/python3", script, *sys.argv[2:], limit=3600))
     finally:
         lab.close()
     return 0

@@ -1,7 +1,7 @@
 """The lab: Debian machines with device-mapper, LVM and Xen under QEMU, and tests that run inside them.
 
 ``pytest tests/lab``: runs all scenarios in machines of their own; each is reported as a test of its own.
-``make lab-xen``: the scenarios that need real Xen; in emulation they take long, so «make test» leaves them out.
+``pytest tests/lab/scenarios/xen``: those that need real Xen, which in emulation take ten minutes.
 ``pytest -m "not lab"``: everything that needs no machine.
 ``python tests/lab/shell.py [plain|server|xen]``: a root shell in such a machine, as ``make lab-shell MACHINE=xen``.
 ``python3 tests/lab/needs.py``: the packages to install before, for ``apt-get install --no-install-recommends``.

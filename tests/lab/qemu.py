@@ -64,6 +64,8 @@ def command(image: Image, disks: Disks, shares: Shares, accelerator: str) -> lis
         "setpriv",
         "--pdeathsig",
         "KILL",
+        "nice",
+        f"--adjustment={image.kind.nice}",
         "qemu-system-x86_64",
         "-machine",
         "q35",

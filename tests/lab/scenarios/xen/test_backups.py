@@ -19,7 +19,7 @@ from .guest import MARKER, Guest, Record, counter_of, fill, running
 
 pytestmark = [pytest.mark.deadline(1800), pytest.mark.usefixtures("udev_rule")]
 
-BACKUPS = samples(3, 10)
+BACKUPS = samples(1, 10)
 # So many records the guest writes undisturbed, that there is something to compare with.
 UNDISTURBED = 50
 Tell = Callable[[str, object], None]
