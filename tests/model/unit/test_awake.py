@@ -29,9 +29,9 @@ exit 0
 def eventually(condition):
     """Wait for a condition, with a limit."""
     ends = time.monotonic() + LIMIT
-    while not condition() and time.monotonic() < ends:
+    while not (met := condition()) and time.monotonic() < ends:
         time.sleep(0.01)
-    return condition()
+    return met
 
 
 class Mapper:
