@@ -16,7 +16,7 @@ import pytest
 from holdstill.testing.disks import GuestDisk, make_guest_disk
 from holdstill.testing.trees import fstab, populate
 
-from .file_system import FileSystem
+from .file_system import FileSystem, unmount
 from .scene import Scene
 
 MIB = 1 << 20
@@ -146,7 +146,7 @@ def cloning_folder(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["mkfs.xfs", "-q", image], check=True)
     subprocess.run(["mount", "-o", "loop", image, folder], check=True)
     yield folder
-    subprocess.run(["umount", folder], check=True)
+    unmount(folder)
 
 
 @pytest.fixture

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import subprocess
 import time
+from functools import partial
+
+from .scene import eventually
 
 MIB = 1 << 20
 TICK = 20_000_000
 "Nanoseconds; longer than a file's times can lag behind the clock."
+
+
+def unmount(path):
+    """Unmount, as soon as those have let go of it who are about to end."""
+    umount = partial(subprocess.run, ["umount", path], check=False)
+    assert eventually(lambda: umount().returncode == 0)
 
 
 class FileSystem:
@@ -40,7 +49,7 @@ class FileSystem:
 
     def unmount(self):
         subprocess.run(["fsfreeze", "--unfreeze", self.path], check=False, stderr=subprocess.DEVNULL)
-        subprocess.run(["umount", self.path], check=True)
+        unmount(self.path)
 
     def step(self, more=""):
         return f"fsfreeze: {{path: {self.path}{more}}}"

@@ -21,6 +21,14 @@ def command_lines() -> Iterator[tuple[int, bytes]]:
                 continue
 
 
+def name(pid: int) -> str:
+    """Give what a process is called (proc_pid_comm(5)); nothing if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def parent(pid: int) -> int:
     """Give a process' parent (proc_pid_stat(5)); 0 if it has ended."""
     try:

@@ -65,7 +65,7 @@ class Scene:
 
     def run(self) -> tuple[int, dict[str, object]]:
         process = self.start()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate(timeout=LIMIT)
         return process.returncode, json.loads(out) if out else {"sentence": err}
 
     def coprocess(self, more: str = "", *, before_ready: str = "true", before_letting_go: str = "") -> str:
@@ -81,6 +81,6 @@ class Scene:
 
 def eventually(condition) -> bool:
     ends = time.monotonic() + LIMIT
-    while not condition() and time.monotonic() < ends:
+    while not (met := condition()) and time.monotonic() < ends:
         time.sleep(0.01)
-    return bool(condition())
+    return bool(met)

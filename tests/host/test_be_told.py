@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from .scene import eventually
+
 
 @pytest.fixture
 def told_site(site, new_disk, ear):
@@ -39,10 +41,15 @@ def keeping_open(path: Path):
     """Have a process that keeps a file open; give its pid."""
     reader = subprocess.Popen(["tail", "--follow", "--lines=0", path])
     try:
+        assert eventually(lambda: has_open(reader.pid, path))
         yield reader.pid
     finally:
         reader.kill()
         reader.wait()
+
+
+def has_open(pid: int, path: Path) -> bool:
+    return any(file.samefile(path) for file in Path(f"/proc/{pid}/fd").iterdir() if file.exists())
 
 
 def test_who_keeps_a_tree_open_when_post_comes_is_told_with_the_commands_by_hand(told_site, ear, host_state):
@@ -111,12 +118,12 @@ def test_one_who_cannot_be_told_changes_neither_the_exit_code_nor_what_is_printe
 
 def test_one_who_never_answers_keeps_no_process_from_ending(told_site, ear):
     (told_site.folder / "urls").write_text(f"json://{ear.at}?rto=600")
-    config = told_site.config.read_text().replace("notify: {", "notify: {when: [ok], deadline: 0.1, ")
-    told_site.config.write_text(config.replace("ping: {", "ping: {deadline: 0.1, "))
+    config = told_site.config.read_text().replace("notify: {", "notify: {when: [ok], deadline: 4, ")
+    told_site.config.write_text(config.replace("ping: {", "ping: {deadline: 4, "))
     ear.silent.set()
     done = told_site.call("run", "nightly")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert {one.path for one in ear.heard} == {"/ping/start", "/ping", "/"}
+    assert {one.path for one in ear.heard} == {"/ping/start", "/ping", "/"}, "all have been asked before that"
 
 
 def test_plans_and_checks_tell_nobody_and_show_no_secret(told_site, ear):

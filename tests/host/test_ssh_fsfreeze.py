@@ -13,6 +13,7 @@ import pytest
 
 from holdstill_plugins.ssh_fsfreeze import HOLD
 
+from ..ports import free_ports
 from .processes import parent, processes_with
 from .scene import eventually
 
@@ -46,7 +47,7 @@ class Guest:
         (folder / "known").write_text(f"guest {(folder / 'host-key.pub').read_text()}")
         (folder / "ssh.conf").write_text(SSH.format(folder=folder))
         Path("/run/sshd").mkdir(exist_ok=True)
-        self.port = free_port()
+        [self.port] = free_ports(1)
         (folder / "sshd.conf").write_text(SSHD.format(folder=folder, port=self.port))
         self.sshd = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", folder / "sshd.conf"])
         assert eventually(self.answers)
@@ -58,12 +59,6 @@ class Guest:
     def step(self, mounted, more=""):
         ssh = f"host: guest, port: {self.port}, key: {self.folder}/key, config: {self.folder}/ssh.conf"
         return f"ssh-fsfreeze: {{{ssh}, path: {mounted.path}{more}}}"
-
-
-def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 @pytest.fixture
@@ -120,11 +115,17 @@ def test_it_is_thawed_when_one_is_killed(scene, disk, mounted, guest, victim):
 
 def kill_shell(mounted):
     """Kill the one that holds, and have the time of its timer, which is its child, be over."""
-    [one, other] = shells(mounted)
-    shell, timer = (one, other) if parent(other) == one else (other, one)
-    os.kill(shell, signal.SIGKILL)
-    [sleep] = [pid for pid in processes_with("sleep\0") if parent(pid) == timer]
-    os.kill(sleep, signal.SIGKILL)
+    assert eventually(lambda: timers(mounted)), "it may not have come to its sleep yet"
+    [(shell, sleep)] = timers(mounted)
+    for pid in (shell, sleep):
+        os.kill(pid, signal.SIGKILL)
+
+
+def timers(mounted):
+    """The guest's shell with the sleep of its timer, once that sleeps."""
+    held_by = {pid: parent(pid) for pid in shells(mounted)}
+    sleeps = [pid for pid in processes_with("sleep\0") if parent(pid) in held_by]
+    return [(held_by[parent(pid)], pid) for pid in sleeps]
 
 
 def test_it_is_thawed_by_itself_when_the_snapshot_takes_too_long(scene, disk, mounted, guest):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from holdstill.run import tend
 from holdstill.testing import (
@@ -19,6 +20,11 @@ from holdstill.testing import (
     partitioned_disk,
     plain_disk,
 )
+
+settings.register_profile(
+    "holdstill", deadline=None, database=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("holdstill")
 
 JOB = """
 jobs:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import time
 from email import message_from_bytes, policy
 
@@ -19,6 +18,8 @@ from holdstill.run.outcome import Held
 from holdstill.testing import Fault, Kind, Trial, classic_disk
 from holdstill.testing.machine import Machine
 from holdstill_plugins import notify, report
+
+from ..ports import free_ports
 
 CONFIGURATION = """
 guests:
@@ -262,16 +263,12 @@ class Postbox:
 def postbox():
     """A mail server on the loopback interface."""
     made = Postbox()
-    controller = Controller(made, hostname="127.0.0.1", port=a_free_port())
+    [port] = free_ports(1)
+    controller = Controller(made, hostname="127.0.0.1", port=port, ready_timeout=90)
     controller.start()
     made.at = f"127.0.0.1:{controller.port}"
     yield made
     controller.stop()
-
-
-def a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 def test_a_mail_says_the_same_line_by_line(new_trial, postbox, stuck):

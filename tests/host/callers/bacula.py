@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import sqlite3
 import subprocess
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ...ports import free_ports
 from .gate import LIMIT, eventually
 
 SCHEMA = Path("/usr/share/dbconfig-common/data/bacula-director-sqlite3/install/sqlite3")
@@ -115,7 +115,7 @@ class Bacula:
             "client": client,
             "jobs": jobs,
             "address": network.address,
-            **_free_ports("director", "file", "storage"),
+            **dict(zip(("director", "file", "storage"), free_ports(3), strict=True)),
         }
         texts = {"dir": DIRECTOR, "fd": FILE, "sd": STORAGE, "console": CONSOLE}
         for name, text in texts.items():
@@ -205,10 +205,3 @@ class Bacula:
 
     def _configuration(self, name: str) -> Path:
         return self.folder / f"{name}.conf"
-
-
-def _free_ports(*names: str) -> dict[str, int]:
-    """Find ports that nobody listens on, all at once so that they differ."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
-        return {name: one.getsockname()[1] for name, one in zip(names, sockets, strict=True)}

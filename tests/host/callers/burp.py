@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...ports import free_ports
 from .gate import LIMIT, eventually
 
 BURP = "/usr/sbin/burp"
@@ -69,7 +69,7 @@ class Burp:
             check=True,
             timeout=LIMIT,
         )
-        self._port = _free_port()
+        [self._port] = free_ports(1)
         self._write(SERVER, OF_SERVER)
 
     def configure(self, includes: str) -> Path:
@@ -126,10 +126,3 @@ class Burp:
         words = {"folder": self.folder, "port": self._port, "name": name, "server": SERVER}
         path.write_text((text + KEYS_OF).format(**words) + more)
         return path
-
-
-def _free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port: int = listening.getsockname()[1]
-        return port

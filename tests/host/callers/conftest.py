@@ -17,6 +17,7 @@ from holdstill.host.real import RealHost
 
 from ..compared import assert_has_the_guests_files
 from ..conftest import Site
+from ..processes import name, processes_with
 from .gate import LIMIT, eventually
 
 MIB = 1 << 20
@@ -101,11 +102,11 @@ class Guest:
     def stop_while_it_is_read(
         self, process: subprocess.Popen[str], reader: str, *, all_of_it: bool = False
     ) -> str:
-        """Send TERM when a program has a file of the guest open; give what was printed until the end.
+        """Send TERM when a program reads the guest's files; give what was printed until the end.
 
         ``all_of_it``: to what it has started, too, as systemd does.
         """
-        eventually(lambda: reader in self.readers() or process.poll() is not None)
+        eventually(lambda: self.is_read_by(reader) or process.poll() is not None)
         assert process.poll() is None, process.communicate()[0]
         os.killpg(process.pid, signal.SIGTERM) if all_of_it else process.terminate()
         return process.communicate(timeout=LIMIT)[0]
@@ -113,17 +114,19 @@ class Guest:
     def cannot_begin_twice(self, script: Path, reader: str) -> bool:
         """Begin a script again while it is at work, and then stop it."""
         process = self.start(script)
-        eventually(lambda: reader in self.readers() or process.poll() is not None)
+        eventually(lambda: self.is_read_by(reader) or process.poll() is not None)
         again = self.run(script)
         assert (again.returncode, again.stderr) == (75, f"{script} is at work already\n")
         assert self.tree.is_mount(), "the second one has let go of what the first one reads"
         self.stop_while_it_is_read(process, reader, all_of_it=True)
         return self.is_let_go_of()
 
-    def readers(self) -> set[str]:
-        """The programs that have something of the guest open."""
+    def is_read_by(self, program: str) -> bool:
+        """Tell whether a program has something of the guest open, or has been told to read it: it may be done soon."""
+        if any(name(pid) == program for pid in processes_with(str(self.trees))):
+            return True
         found = RealHost().holders([str(self.tree)]) if self.tree.is_mount() else ()
-        return {holder.name for holder in found}
+        return program in {holder.name for holder in found}
 
     def break_disk(self) -> None:
         """Leave nothing on the disk that could be held: «pre» fails."""

@@ -240,8 +240,7 @@ def service(place, new_disk):
     folder = place.root / "service"
     folder.mkdir()
     made = Service(folder, place.tree / "etc" / "fstab")
-    patient = CONFIGURATION.replace("start-within: 2s", "start-within: 60s")
-    place.config.write_text(_filled(patient, {"disk": new_disk(folder, lvm=False).path, **made.words}))
+    place.config.write_text(_filled(CONFIGURATION, {"disk": new_disk(folder, lvm=False).path, **made.words}))
     yield made
     made.call("stop")
 
@@ -259,6 +258,7 @@ def test_fork_umount_stops_the_service_that_holds_the_tree_and_starts_it_again(p
 
 @in_the_background
 def test_with_svc_shutdown_off_the_service_goes_on_and_what_it_holds_is_held(place, mounter, service):
+    place.config.write_text(place.config.read_text().replace("release-within: 90s", "release-within: 2s"))
     assert mounter.call("mount").silent
     service.reads()
     first = service.pid

@@ -79,12 +79,15 @@ HURRIED = """
 import sys
 from holdstill.plugins import overseer
 hook, arguments = sys.argv[1], sys.argv[2:]
-overseer.LIMITS = {hook: 1.0}
+overseer.LIMITS = {hook: 4.0}
 from holdstill import cli
 sys.argv[1:] = arguments
 cli.main()
 """
-"""holdstill with a limit of a second for one hook; what it starts in the background has the limits of everybody."""
+"""holdstill with a limit of seconds for one hook, of which other plugins need some when the host is at other work.
+
+What it starts in the background has the limits of everybody.
+"""
 
 HOOKS = (
     *("prepare", "expose", "backup", "release", "verify", "finished", "check", "open", "still"),
@@ -113,11 +116,12 @@ def test_a_run_ends_itself_and_its_hold_is_let_go_of_in_the_background(hung_plac
     result = hung_place.run("run", "nightly", "--log", "terminal")
     assert result.code == 70
     name = "quiesce" if hook == "thaw" else hook
-    assert f"holdstill_{name} did not end within 1 s, so this process ends itself" in result.err
+    assert f"holdstill_{name} did not end within 4 s, so this process ends itself" in result.err
     assert ", in hang" in result.err, "where it hangs is in the log"
     (hung_place.root / "hang").unlink()
     hung_place.command = usual
-    assert hung_place.run("held", "--wait").code == 0
+    # it may not have begun when the one that was given up has ended
+    hung_place.eventually(lambda: hung_place.run("held", "--wait").code == 0)
     hung_place.eventually(lambda: hung_place.left() == [])
     assert not (hung_place.root / "opened").exists()
 
@@ -142,7 +146,7 @@ def test_check_ends_too(hung_place):
     hurried(hung_place, "check")
     result = hung_place.run("check")
     assert result.code == 70
-    assert "holdstill_check did not end within 1 s" in result.err
+    assert "holdstill_check did not end within 4 s" in result.err
 
 
 # The job's own limits

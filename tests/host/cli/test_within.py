@@ -17,15 +17,19 @@ def {hook}({argument}):
 """
 
 
+LIMIT = "20s"
+"Of which a quarter is left for letting go: enough on a host with other work, too."
+
+
 def fails_in_time(result):
     assert (result.code, result.out, result.err.count("\n")) == (69, "", 1)
-    assert "It was not done within 3s, and was ended: of the 4s that the caller gives" in result.err
+    assert "It was not done within 15s, and was ended: of the 20s that the caller gives" in result.err
     return True
 
 
 def test_what_takes_too_long_fails_and_holds_nothing(place):
     place.write(open_=SLOW.format(command="sleep 600"))
-    assert fails_in_time(place.run("pre", "nightly", "--within", "4s"))
+    assert fails_in_time(place.run("pre", "nightly", "--within", LIMIT))
     assert place.left() == []
 
 
@@ -34,7 +38,7 @@ def test_what_does_not_listen_when_it_is_told_to_end_is_killed(place):
     deaf.write_text(DEAF)
     deaf.chmod(0o755)
     place.write(open_=SLOW.format(command=deaf))
-    assert fails_in_time(place.run("pre", "nightly", "--within", "4s"))
+    assert fails_in_time(place.run("pre", "nightly", "--within", LIMIT))
     assert place.left() == []
 
 
@@ -62,11 +66,12 @@ def test_a_plugin_that_hangs_is_given_up_in_time_and_somebody_else_lets_go(place
     gate.opened.touch()
     assert (result.code, result.out, result.err.count("\n")) == (70, "", 1)
     assert "did not end within 3.75 s, so this process ends itself" in result.err
-    assert place.run("held", "--wait=20s").code == 0
+    # it may not have begun when the one that was given up has ended
+    place.eventually(lambda: place.run("held", "--wait").code == 0)
     assert place.left() == []
 
 
 def test_what_the_hook_of_a_caller_is_given_counts_as_well(place):
     place.write(open_=SLOW.format(command="sleep 600"))
-    assert fails_in_time(place.run("hook", "--job=nightly", "--within=4s", "kopia", "before"))
+    assert fails_in_time(place.run("hook", "--job=nightly", f"--within={LIMIT}", "kopia", "before"))
     assert place.left() == []

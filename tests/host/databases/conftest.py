@@ -18,6 +18,7 @@ import pytest
 
 from ..callers.gate import eventually
 from ..conftest import MIB, Site
+from ..file_system import unmount
 
 
 @dataclass
@@ -49,7 +50,7 @@ def mounted(image: Path, folder: Path, *mkfs: str, size: int) -> Iterator[None]:
     try:
         yield
     finally:
-        subprocess.run(["umount", folder], check=True)
+        unmount(folder)
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from textwrap import dedent
 
 import pytest
 import structlog
-from hypothesis import HealthCheck, settings
 
 from holdstill.config.load import load
 from holdstill.config.model import Config
@@ -18,11 +17,6 @@ from holdstill.errors import ConfigError
 from holdstill.journal.journal import Journal
 from holdstill.journal.records import Header
 from holdstill.journal.shelf import journals_in
-
-settings.register_profile(
-    "holdstill", deadline=None, database=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.load_profile("holdstill")
 
 BOOT = "the-boot-of-the-test"
 

@@ -181,8 +181,8 @@ def test_when_the_budget_is_used_up_nothing_more_is_made_quiet(site):
 
 
 def test_a_strangers_plugin_is_held_to_the_budget_too(site):
-    site.still.seconds = 0.2
-    outcome = site.trial("strange", ", quiet-budget: 0.1").run()
+    site.still.seconds = 1.2
+    outcome = site.trial("strange", ", quiet-budget: 1").run()
     assert "longer than it stays quiet" in outcome.sentence
 
 
