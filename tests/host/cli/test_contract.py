@@ -469,6 +469,18 @@ def test_a_hangup_that_our_caller_ignores_still_stops_us(place, gate):
     assert place.left() == []
 
 
+def _ignore_the_end_of_children():
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+def test_a_command_that_fails_has_failed_also_if_our_caller_ignores_the_end_of_its_children(place):
+    place.write(open_="{stranger: {then: sh -c 'exit 3'}}")
+    result = place.run("pre", "nightly", preexec_fn=_ignore_the_end_of_children)
+    assert failed_as_a_hook_should(result, 71)
+    assert "failed with status 3" in result.err
+    assert place.left() == []
+
+
 def test_signals_do_not_stop_what_lets_go(place, gate):
     place.plugin("slow", SLOW_RELEASE.format(gate=gate.script))
     assert place.run("pre", "nightly").silent
