@@ -130,7 +130,7 @@ def _paragraph(held: Held) -> str:
     for promise in last_first(held.story.open):
         lines.append(f"  {printable(promise.what)}")
         lines.append(f"      {printable(promise.by_hand)}")
-    if held.state is State.ABANDONED:
+    if held.state is State.ABANDONED and held.story.open:
         lines.append("  then, as the journal knows nothing of what is done by hand:\n      holdstill recover")
     return "\n".join(lines)
 
@@ -153,13 +153,19 @@ def _stray_record(strays: list[Stray]) -> dict[str, object]:
 
 def _state(held: Held) -> str:
     header, lease = held.story.header, held.story.handed_over
-    began = f"since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(header.started))}" if header else ""
+    if header is None and not held.story.open:
+        return "It does not tell what it holds: «holdstill recover», then «holdstill held --strays»."
+    began = f"since {_clock(header.started)}" if header else "since when is not known"
     if held.state is State.LIVING:
         return f"living, {began}: a process works on it; let it."
     if held.state is State.HANDED_OVER and lease and header:
-        ends = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lease.lease_ends))
+        ends = _clock(lease.lease_ends)
         return f"held for its caller {began}; «{_post(header)}» lets go, or the lease's end at {ends}."
     return f"abandoned, {began}: «holdstill recover» lets go; by hand, in this order:"
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _post(header: Header) -> str:
