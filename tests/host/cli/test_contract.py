@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -182,6 +183,11 @@ def test_a_wrong_command_line_is_64(place, arguments):
     result = place.run(*arguments)
     assert (result.code, result.out) == (64, "")
     assert result.err
+
+
+@pytest.mark.parametrize("arguments", ["frobnicate", "recvoer", "pre nightly more", "held --wait=x", "run"])
+def test_a_wrong_command_line_is_told_in_whole_sentences(place, arguments):
+    assert re.search(r"[.?] Try «holdstill( \w+)? --help»\.\n$", place.run(*arguments.split()).err)
 
 
 def test_a_misspelt_command_names_the_nearest(place):
