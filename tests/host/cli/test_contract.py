@@ -81,6 +81,18 @@ def test_whoever_looks_is_told_how_to_let_go_of_a_session(place, session, said):
     assert f"«holdstill post nightly{said}» lets go" in place.run("held").out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Nothing is held."),
+        (("nighlty",), "Nothing of the job 'nighlty' is held."),
+        (("nightly", "--session", "7"), "Nothing of the job 'nightly' is held for the session '7'."),
+    ],
+)
+def test_that_nothing_is_held_is_told_of_what_was_asked_for(place, arguments, said):
+    assert place.run("held", *arguments).out == f"{said}\n"
+
+
 def test_the_session_can_come_from_the_environment(place):
     more = {"env": os.environ | place.environment | {"HOLDSTILL_SESSION": "job-7"}}
     assert place.run("pre", "nightly", **more).silent
