@@ -33,6 +33,8 @@ WATCHED = {
     "mappings": ("dmsetup", "ls"),
     "volumes": ("lvs", "--noheadings", "--options", "vg_name,lv_name,lv_attr"),
 }
+NAMED = {"mappings", "volumes"}
+"What is known for ours by its name; the rest names the demo's folder."
 CONFIGURATION = """\
 guests:
   web:
@@ -68,7 +70,7 @@ def _demo(folder: Path, stack: ExitStack) -> int:
     say(f"The guest runs and writes to {disk.path} all the time. This is the configuration of its backup:")
     _configure(folder, disk)
     show(f"cat {folder}/holdstill.yaml")
-    before, written = _host(), guest.written
+    before, written = _host(folder), guest.written
     say("Is all there that the job needs? What would it do?")
     holdstill(folder, "check")
     holdstill(folder, "plan", "nightly")
@@ -77,7 +79,7 @@ def _demo(folder: Path, stack: ExitStack) -> int:
     return _report(folder, before, written, guest)
 
 
-def _report(folder: Path, before: dict[str, str], written: Counters, guest: BusyGuest) -> int:
+def _report(folder: Path, before: dict[str, list[str]], written: Counters, guest: BusyGuest) -> int:
     say("The archive, and a file of it as the manifest has it:")
     [archive] = folder.glob("archives/nightly/*.tar.zst")
     show(f"ls -l {archive.parent}")
@@ -91,7 +93,7 @@ def _report(folder: Path, before: dict[str, str], written: Counters, guest: Busy
     )
     say("What does the job still hold, and is the host as it was before?")
     holdstill(folder, "held")
-    same = _compare(before, _host())
+    same = _compare(before, _host(folder))
     good = found.of_one_moment and found >= written and same
     say("All is well." if good else "Something is NOT as it should be: see above.")
     return 0 if good else 1
@@ -180,24 +182,22 @@ def _has_device_mapper() -> bool:
     return subprocess.run(["dmsetup", "version"], capture_output=True, check=False).returncode == 0
 
 
-def _host() -> dict[str, str]:
-    """What there is on this host that a job could leave something of."""
-    return {what: _lines(argv) for what, argv in WATCHED.items()}
+def _host(folder: Path) -> dict[str, list[str]]:
+    """What there is on this host that a job could leave something of. Others may be at work here, too: not theirs."""
+    return {
+        what: _lines(argv, "holdstill" if what in NAMED else str(folder)) for what, argv in WATCHED.items()
+    }
 
 
-def _lines(argv: tuple[str, ...]) -> str:
-    return "\n".join(
-        sorted(subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines())
-    )
+def _lines(argv: tuple[str, ...], ours: str) -> list[str]:
+    lines = subprocess.run(argv, capture_output=True, text=True, check=False).stdout.splitlines()
+    return sorted(line for line in lines if ours in line)
 
 
-def _compare(before: dict[str, str], after: dict[str, str]) -> bool:
+def _compare(before: dict[str, list[str]], after: dict[str, list[str]]) -> bool:
     for what, lines in before.items():
-        same = lines == after[what]
-        count = len(lines.splitlines())
-        print(
-            f"{what:<14} {'as before' if same else 'CHANGED'} ({count} before, {len(after[what].splitlines())} after)"
-        )
+        state = "as before" if lines == after[what] else "CHANGED"
+        print(f"{what:<14} {state} ({len(lines)} before, {len(after[what])} after)")
     return before == after
 
 

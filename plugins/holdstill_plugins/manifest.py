@@ -61,6 +61,15 @@ def _digest(file: IO[bytes], meter: _Meter) -> str:
     return digest.hexdigest()
 
 
+def _digest_of(path: str, meter: _Meter) -> str:
+    """Read a file. Raises OSError that names it: one of reading does not by itself."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            return _digest(file, meter)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, path) from None
+
+
 def walk(folder: str, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
     """Give every path beneath ``folder`` with its status, in order, following no link."""
     for name in sorted(os.listdir(folder)):
@@ -83,9 +92,7 @@ def _entry(
     if kind == "file":
         inode = (status.st_dev, status.st_ino)
         if inode not in seen:
-            descriptor = os.open(os.path.join(tree, path), os.O_RDONLY | os.O_NOFOLLOW)
-            with open(descriptor, "rb") as file:
-                seen[inode] = _digest(file, meter)
+            seen[inode] = _digest_of(os.path.join(tree, path), meter)
         entry |= {"size": status.st_size, "sha256": seen[inode]}
         if status.st_nlink == 1:
             del seen[inode]
@@ -179,7 +186,11 @@ def main(arguments: list[str]) -> int:
     """Do what the command line says; exit with 1 if an archive differs from its manifest."""
     match arguments:
         case ["write", tree, manifest]:
-            print(json.dumps(write(tree, manifest)))
+            try:
+                print(json.dumps(write(tree, manifest)))
+            except OSError as error:
+                print(f"{error.filename or manifest}: {error.strerror}", file=sys.stderr)
+                return 1
             return 0
         case ["check", archive, manifest]:
             differences = check(archive, manifest)

@@ -108,9 +108,11 @@ def _alone_in(folder: Path) -> Iterator[None]:
 
 
 def _figures_in(memory: Path) -> Figures:
-    if not memory.exists():
+    """Give what was told last; nothing, rather than no figures ever again, if a power cut has left half of it."""
+    try:
+        return msgspec.json.decode(memory.read_bytes(), type=Figures)
+    except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
         return {"last_success_timestamp_seconds": [Sample(0)]}
-    return msgspec.json.decode(memory.read_bytes(), type=Figures)
 
 
 def _replace(path: Path, content: str, host: Host) -> None:

@@ -114,8 +114,12 @@ class Ledger:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Have it alone: of two runs that end at once, one asks for a reboot."""
-        descriptor = os.open(self._path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        """Have it alone: of two runs that end at once, one asks for a reboot. Raises StorageError."""
+        lock = self._path.with_suffix(".lock")
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(f"The lock {lock} cannot be made: {error.strerror}.") from None
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield

@@ -136,9 +136,11 @@ class Script(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     "Its processes, by their names or by paths of pid files; their children count, too; those called NAME."
 
     def __post_init__(self) -> None:
-        """Refuse what can be no name. Raises ValueError."""
+        """Refuse what can be no name, and commands with a quote too few. Raises ValueError."""
         if not SCRIPT.fullmatch(self.name):
             raise ValueError(f"{self.name!r} cannot be a service's name")
+        for written in (self.running, self.stop, self.start):
+            self._command(written, "")
 
     @property
     def stopping(self) -> tuple[str, ...]:

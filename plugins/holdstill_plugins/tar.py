@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ import msgspec
 
 from holdstill.plugin import (
     BackupError,
+    CommandFailedError,
     Complaint,
     Duration,
     ExitCode,
@@ -39,6 +41,8 @@ RECORD = 10240
 "GNU tar counts its checkpoints in records of this many bytes."
 EVERY = 1000
 "Records between two checkpoints."
+COUNT = re.compile(r"(tar: )?\d+")
+"A line that tells progress."
 
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
@@ -117,15 +121,17 @@ def _archive(step: Step[Options], guest: Exposed, hold: Hold, host: Host, progre
     )
     host.run("mkdir", "--parents", "--mode=0700", str(Path(paths.archive).parent))
     progress.begin(f"manifest of {guest.guest}", _used(tree, host))
-    read = host.run(
-        *(*MANIFEST, "write", tree, partial.manifest),
-        planned='{"bytes": 0}',
-        deadline=deadline,
-        watch=_counter(progress, 1),
-    )
+    with _complaints_alone():
+        read = host.run(
+            *(*MANIFEST, "write", tree, partial.manifest),
+            planned='{"bytes": 0}',
+            deadline=deadline,
+            watch=_counter(progress, 1),
+        )
     progress.begin(f"archive of {guest.guest}", int(json.loads(read.out)["bytes"]))
     host.run("install", "--mode=0600", "/dev/null", partial.archive)  # tar keeps the mode of what is there
-    host.run(*_tar(step, tree, partial.archive), deadline=deadline, watch=_counter(progress, RECORD))
+    with _complaints_alone():
+        host.run(*_tar(step, tree, partial.archive), deadline=deadline, watch=_counter(progress, RECORD))
     host.run("sync", partial.archive, partial.manifest, deadline=deadline)
     host.run("mv", "--no-target-directory", partial.manifest, paths.manifest)
     host.run("mv", "--no-target-directory", partial.archive, paths.archive)
@@ -152,6 +158,17 @@ def _tar(step: Step[Options], tree: str, archive: str) -> list[str]:
         *compressors[step.options.compress],
         *("--file", archive, "--directory", tree, "."),
     ]
+
+
+@contextmanager
+def _complaints_alone() -> Iterator[None]:
+    """Tell of a program that fails what it complains of, without its progress: only the end of it all is told."""
+    try:
+        yield
+    except CommandFailedError as error:
+        said = [line for line in error.answer.err.splitlines() if not COUNT.fullmatch(line)]
+        answer = msgspec.structs.replace(error.answer, err="\n".join(said))
+        raise CommandFailedError(answer, error.why) from error
 
 
 def _used(tree: str, host: Host) -> int:

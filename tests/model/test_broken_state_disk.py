@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from holdstill.errors import HoldstillError
+from holdstill.errors import ExitCode, HoldstillError, StorageError
 from holdstill.testing import Trial
 
 pytestmark = pytest.mark.usefixtures("no_log")
@@ -126,3 +126,32 @@ def assert_let_go(trial: Trial, when: object) -> None:
     assert trial.state() == trial.before, when
     assert not trial.held(), when
     assert not list((trial.places.state / "journals").glob("*.jsonl")), when
+
+
+@pytest.fixture
+def trial(shapes, new_folder) -> Trial:
+    """A machine that has a journal which cannot be read, and sorts before all others."""
+    made = shapes["a logical volume"].trial(new_folder())
+    (made.places.state / "journals" / "0.jsonl").mkdir(parents=True)
+    return made
+
+
+def test_a_journal_that_cannot_be_read_keeps_nobody_from_letting_go_of_the_others(trial):
+    abandoned(trial)
+    unreadable, finished = trial.recover()
+    assert unreadable.code == ExitCode.IO
+    assert "0.jsonl cannot be opened" in unreadable.sentence
+    assert finished.ok
+    assert (trial.held(), trial.state()) == ([], trial.before)
+
+
+def test_a_journal_that_cannot_be_read_keeps_no_job_from_its_work(trial):
+    assert trial.pre().ok
+    [outcome] = trial.post()
+    assert outcome.ok
+    assert trial.state() == trial.before
+
+
+def test_while_a_journal_cannot_be_read_no_post_takes_its_hold_for_one_that_is_not_there(trial):
+    with pytest.raises(StorageError, match=r"0\.jsonl may be of what is to be let go of"):
+        trial.post()

@@ -113,6 +113,14 @@ def test_an_archive_of_hard_links_holds_against_its_manifest(tmp_path):
     assert manifest.check(str(archive), str(listed)) == []
 
 
+def test_a_file_that_cannot_be_read_is_named_in_a_line(tmp_path, mocker, capsys):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "lost").write_text("on a bad block")
+    mocker.patch.object(manifest, "_digest", side_effect=OSError(5, "Input/output error"))
+    assert manifest.main(["write", str(tmp_path / "tree"), str(tmp_path / "manifest")]) == 1
+    assert capsys.readouterr() == ("", f"{tmp_path}/tree/lost: Input/output error\n")
+
+
 def test_an_archive_that_lacks_or_changes_a_file_does_not_hold(tmp_path):
     tree, archive, listed = tmp_path / "tree", tmp_path / "a.tar", tmp_path / "a.manifest"
     tree.mkdir()

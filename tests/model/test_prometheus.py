@@ -182,6 +182,17 @@ def test_where_there_was_no_success_its_time_is_0(trial):
     assert figures(trial)["last_success_timestamp_seconds",] == 0
 
 
+@pytest.mark.parametrize("left", [b"", b'{"last_run_ok":[', b"\xff"])
+def test_what_a_power_cut_has_left_of_the_last_figures_is_forgotten(trial, left):
+    trial.run()
+    [memory] = trial.places.state.glob("plugins/prometheus/nightly.json")
+    memory.write_bytes(left)
+    trial.machine.programs["backup-program"] = fails
+    trial.run()
+    told = figures(trial)
+    assert (told["last_run_ok",], told["last_success_timestamp_seconds",]) == (0, 0)
+
+
 def test_a_refused_run_keeps_all_that_it_did_not_get_to(trial):
     trial.run()
     good = figures(trial)

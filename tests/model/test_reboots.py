@@ -147,6 +147,15 @@ def test_nothing_is_asked_for_when_the_last_one_cannot_be_read(new_trial):
         command(trial)
 
 
+def test_that_nothing_is_asked_for_as_it_cannot_be_had_alone_is_told(new_trial):
+    trial = new_trial()
+    (trial.places.state / "plugins" / "reboot" / "asked-for.lock").mkdir(parents=True)
+    outcome = cannot_let_go(trial)
+    assert "Nothing was done about a reboot: The lock" in outcome.sentence
+    assert "asked-for.lock cannot be made: Is a directory." in outcome.sentence
+    assert asked_for(trial) == 0
+
+
 def test_somebody_elses_is_left_alone(new_trial):
     trial = new_trial()
     trial.machine.run("shutdown", "-r", "+60", "for a new kernel")

@@ -257,6 +257,7 @@ def test_a_script_that_is_not_there_is_told_before_anything_is_held(new_trial):
         ("units: [a.timer]", "is not the name of a service"),
         ("units: [../../x]", "is not the name of a service"),
         ("scripts: [{name: ../x}]", "cannot be a service's name"),
+        ("""scripts: [{name: x, stop: "kill 'x"}]""", "No closing quotation"),
     ],
 )
 def test_what_names_no_service_is_refused(new_trial, options, told):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from contextlib import suppress
 from typing import NoReturn
@@ -11,6 +12,7 @@ from typing import NoReturn
 def main() -> None:
     """Run ``holdstill`` with the process's arguments, and exit."""
     _have_standard_streams()
+    _hear_how_children_end()
     words = _words()
     if words == ["--version"]:  # answered before click is imported: it should cost nothing
         from holdstill import __version__
@@ -21,6 +23,11 @@ def main() -> None:
     from holdstill.cli.app import call
 
     _leave(call(words))
+
+
+def _hear_how_children_end() -> None:
+    """Should our caller ignore the end of its children, so would we: Python takes each for a success then."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 def _words() -> list[str]:

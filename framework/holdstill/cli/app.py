@@ -173,8 +173,9 @@ def _sentence(error: HoldstillError | click.ClickException) -> str:
         return "; ".join(error.complaints)
     if not isinstance(error, click.ClickException):
         return str(error)
-    ctx = error.ctx if isinstance(error, click.UsageError) else None
-    return error.format_message() + (f" Try «{ctx.command_path} --help»." if ctx else "")
+    ctx, said = error.ctx if isinstance(error, click.UsageError) else None, error.format_message()
+    said = said if said.endswith((".", "?")) else f"{said}."
+    return f"{said} Try «{ctx.command_path} --help»." if ctx else said
 
 
 def _defect(error: Exception) -> int:

@@ -28,13 +28,13 @@ def command_of(places: Places, name: str) -> click.Command | None:
         return None
     sink = syslog.sink()
     log.configure([sink] if sink else [])
-    command = known.call(name, HOOK, host=_host(), folder=folder_of(places.state, name))
+    command = known.call(name, HOOK, host=_host(places), folder=folder_of(places.state, name))
     if not isinstance(command, click.Command):
         raise PluginBugError(f"The plugin {name!r} answered {HOOK} with {command!r}, not a click.Command.")
     return command
 
 
-def _host() -> RealHost:
+def _host(places: Places) -> RealHost:
     interruption = Interruption()
     interruption.listen()
-    return RealHost(interruption)
+    return RealHost(interruption, places.locks)

@@ -66,7 +66,7 @@ def command(
     wanted = Wanted(job, session)
     found = wanted.of(places) if within is None else _waited_for(places, wanted, within)
     astray = _strays(places) if strays else []
-    _tell(found, astray, as_json=as_json)
+    _tell(found, astray, wanted, as_json=as_json)
     unfinished = {State.ABANDONED} if within is None else {State.ABANDONED, State.LIVING}
     if astray or any(held.state in unfinished for held in found):
         return ExitCode.STILL_HELD
@@ -83,6 +83,12 @@ class Wanted(NamedTuple):
     def fits(self, one: Header | Verdict | None) -> bool:
         """Whether a hold, or what became of one, is asked for; one of which nobody knows whose it is, always."""
         return one is None or (self.job in {None, one.job} and self.session in {None, one.session})
+
+    @property
+    def not_there(self) -> str:
+        """Say that nothing of it is held, and of what: a name may be misspelt."""
+        job = f" of the job {self.job!r}" if self.job else ""
+        return f"Nothing{job} is held" + (f" for the session {self.session!r}." if self.session else ".")
 
     def of(self, places: Places) -> list[Held]:
         """Give what is held now."""
@@ -111,14 +117,14 @@ def _strays(places: Places) -> list[Stray]:
     return found
 
 
-def _tell(found: list[Held], astray: list[Stray], *, as_json: bool) -> None:
+def _tell(found: list[Held], astray: list[Stray], wanted: Wanted, *, as_json: bool) -> None:
     if as_json:
         from holdstill.cli.output import print_json
 
         print_json([*map(_record, found), *([_stray_record(astray)] if astray else [])])
     else:
         paragraphs = [*map(_paragraph, found), *([_stray_paragraph(astray)] if astray else [])]
-        say("\n\n".join(paragraphs) or "Nothing is held.")
+        say("\n\n".join(paragraphs) or wanted.not_there)
 
 
 def _paragraph(held: Held) -> str:
@@ -130,7 +136,7 @@ def _paragraph(held: Held) -> str:
     for promise in last_first(held.story.open):
         lines.append(f"  {printable(promise.what)}")
         lines.append(f"      {printable(promise.by_hand)}")
-    if held.state is State.ABANDONED:
+    if held.state is State.ABANDONED and held.story.open:
         lines.append("  then, as the journal knows nothing of what is done by hand:\n      holdstill recover")
     return "\n".join(lines)
 
@@ -153,13 +159,19 @@ def _stray_record(strays: list[Stray]) -> dict[str, object]:
 
 def _state(held: Held) -> str:
     header, lease = held.story.header, held.story.handed_over
-    began = f"since {time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(header.started))}" if header else ""
+    if header is None and not held.story.open:
+        return "It does not tell what it holds: «holdstill recover», then «holdstill held --strays»."
+    began = f"since {_clock(header.started)}" if header else "since when is not known"
     if held.state is State.LIVING:
         return f"living, {began}: a process works on it; let it."
     if held.state is State.HANDED_OVER and lease and header:
-        ends = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(lease.lease_ends))
+        ends = _clock(lease.lease_ends)
         return f"held for its caller {began}; «{_post(header)}» lets go, or the lease's end at {ends}."
     return f"abandoned, {began}: «holdstill recover» lets go; by hand, in this order:"
+
+
+def _clock(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
 
 
 def _post(header: Header) -> str:

@@ -14,6 +14,7 @@ from holdstill.trust import written_by_others
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 "Names of jobs and guests: they become names of folders and of logical volumes."
+ENDINGS = {".yaml", ".yml"}
 
 
 class NoConfigError(NotFoundError):
@@ -28,16 +29,23 @@ def config_files(place: Path) -> list[Path]:
     Raises NoConfigError if there is none.
     """
     try:
-        files = sorted((*place.glob("*.yaml"), *place.glob("*.yml"))) if place.is_dir() else [place]
-        if files and files[0].exists():
-            return files
+        there = _files_in(place) if place.is_dir() else [place] if place.exists() else []
     except PermissionError:
         raise PermissionRefusedError(f"{place} can be read by root only; try «sudo holdstill …».") from None
     except OSError as error:
         raise HoldstillError(f"{place} cannot be read: {error.strerror}.") from None
-    raise NoConfigError(
-        f"There is no configuration at {place}: write {place if place.suffix else place / 'holdstill.yaml'} "
-        "(the README has a first one), or name another with --config."
+    if not there:
+        raise NoConfigError(
+            f"There is no configuration at {place}: write {place if place.suffix else place / 'holdstill.yaml'} "
+            "(the README has a first one), or name another with --config."
+        )
+    return there
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """Give a folder's files in order, but hidden ones: an editor has ``.#site.yaml`` while somebody edits."""
+    return sorted(
+        path for path in folder.iterdir() if path.suffix in ENDINGS and not path.name.startswith(".")
     )
 
 

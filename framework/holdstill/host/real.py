@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import shlex
@@ -30,6 +31,9 @@ from holdstill.places import Places
 log = structlog.get_logger()
 
 LOCKS = Places().locks
+DEVICES = Path("/sys/dev/block")
+GONE = {errno.ENOENT, errno.ENODEV}
+"What the kernel says of a device that it does not have, or takes away at this moment."
 
 
 class _Kept(threading.local):
@@ -143,7 +147,8 @@ class RealHost:
         if kind is not NodeKind.BLOCK:
             return Node(kind=kind, size=found.st_size, changed=max(found.st_mtime_ns, found.st_ctime_ns))
         number = f"{os.major(found.st_rdev)}:{os.minor(found.st_rdev)}"
-        return Node(kind=kind, size=_capacity(number), number=number)
+        size = _capacity(number)
+        return None if size is None else Node(kind=kind, size=size, number=number)
 
     def read(self, path: str) -> str:
         """See :meth:`holdstill.host.Host.read`."""
@@ -198,6 +203,14 @@ def _kind(mode: int) -> NodeKind:
     return kinds.get(stat.S_IFMT(mode), NodeKind.OTHER)
 
 
-def _capacity(number: str) -> int:
-    """Size of a block device, without opening it: an open of ours could be the one that makes it busy."""
-    return 512 * int(Path(f"/sys/dev/block/{number}/size").read_text())
+def _capacity(number: str) -> int | None:
+    """Size of a block device, without opening it: an open of ours could be the one that makes it busy.
+
+    ``None`` if there is no such device: its node may have stayed behind.
+    """
+    try:
+        return 512 * int((DEVICES / number / "size").read_text())
+    except OSError as error:
+        if error.errno not in GONE or not DEVICES.is_dir():
+            raise
+        return None

@@ -62,7 +62,7 @@ class Journal:
     def take(cls, path: Path) -> Journal | None:
         """Take over a journal that nobody has: ``None`` if its run lives, or it is gone.
 
-        Raises StorageError if it cannot be opened.
+        Raises StorageError if it cannot be opened, or read.
         """
         try:
             descriptor = os.open(path, FLAGS)
@@ -70,10 +70,14 @@ class Journal:
             return None
         except OSError as error:
             raise StorageError(f"The journal {path} cannot be opened: {error.strerror}.") from None
-        if not acquire(descriptor) or not _is_at(descriptor, path):
+        try:
+            if not acquire(descriptor) or not _is_at(descriptor, path):
+                os.close(descriptor)
+                return None
+            story = tell(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+        except OSError as error:
             os.close(descriptor)
-            return None
-        story = tell(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+            raise StorageError(f"The journal {path} cannot be read: {error.strerror}.") from None
         journal = cls(path, descriptor, story)
         if not story.damage:
             journal._cut_torn_tail()

@@ -66,15 +66,23 @@ def holds(state: Path, boot: str, at: Now | None = None) -> Iterator[Held]:
     except PermissionError:
         raise PermissionRefusedError(f"{folder} can be read by root only; try «sudo holdstill …».") from None
     for path in paths:
-        if held := _held(path, boot, at or now()):
+        if held := _looked_at(path, boot, at or now()):
             yield held
 
 
-def _held(path: Path, boot: str, at: Now) -> Held | None:
+def _looked_at(path: Path, boot: str, at: Now) -> Held | None:
+    """Give a run's hold, if it is still there; one that a bad disk does not show must not hide the others."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        return _held(path, boot, at)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        story = Story(header=None, damage=f"reading it fails: {error.strerror}")
+        return Held(path=path, run=path.stem, state=State.ABANDONED, story=story)
+
+
+def _held(path: Path, boot: str, at: Now) -> Held | None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         lives = taken(descriptor)  # asked first: a run that hands over meanwhile must not look abandoned
         found = os.fstat(descriptor)

@@ -70,7 +70,7 @@ def _ours_first(point: EntryPoint) -> tuple[bool, str, str]:
 def dropped_in(folder: Path, only: str = "") -> Iterator[Found]:
     """Load the single files in a folder; with ``only`` a name, no others."""
     try:
-        paths = sorted(folder.glob("*.py"))
+        paths = sorted(folder.glob("[!.]*.py"))  # hidden ones are an editor's
     except OSError:
         return
     for path in paths:

@@ -7,17 +7,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from holdstill.errors import StorageError, UnavailableError
+from holdstill.errors import PermissionRefusedError, StorageError, UnavailableError
 from holdstill.journal.lock import acquire
 
 
 @contextmanager
 def job_lock(locks: Path, job: str) -> Iterator[None]:
-    """Have the job to ourselves. Raises UnavailableError, saying who has it, if somebody else does."""
+    """Have the job to ourselves. Raises UnavailableError, saying who has it, if somebody else does.
+
+    It is the first thing that a run changes, and so where who is not root is told.
+    """
     path = locks / f"{job}.lock"
     try:
         locks.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except PermissionError:
+        raise PermissionRefusedError(
+            f"{locks} is root's, as guests' disks are; try «sudo holdstill …»."
+        ) from None
     except OSError as error:
         raise StorageError(f"The lock {path} cannot be made: {error.strerror}.") from None
     try:

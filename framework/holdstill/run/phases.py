@@ -48,14 +48,15 @@ def release(run: Run, *, in_use: bool, session: int = 0) -> None:
     """Let go in peace, whatever a plugin that takes part in the phase does.
 
     ``in_use`` says that somebody read what was held until now: then it must have held to the end. Otherwise
-    something went wrong, and a command of the run's may still be at work, in ``session`` or in our own.
+    something went wrong, and a command of the run's may still be at work, in ``session`` or in our own; if all was
+    exposed, that it did not hold may be why.
     """
     with run.interruption.shield():
-        if in_use:
-            attempt(run, "release", lambda: still_held_well(run))
-        elif left := commands_left(run, session or os.getsid(0)):
+        if not in_use and (left := commands_left(run, session or os.getsid(0))):
             keep_all(run, f"a command of the run is still at work (pid {left[0]})")
             return
+        if in_use or run.exposed:
+            attempt(run, "release", lambda: still_held_well(run))
         phase(run, "release")
         if run.journal.open_promises and not run.outcome.still_held:
             let_go(run)

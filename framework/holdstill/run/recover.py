@@ -69,6 +69,8 @@ def post(
         site.begun()
         site.host.pause(pause)
     outcomes = _finish_all(site, lambda held: _is_of(held, job, session), verdict=verdict)
+    if verdict and not outcomes:
+        _need_to_know_all(site)
     site.begun()
     ours = (
         {outcome.run for outcome in outcomes} if verdict else set()
@@ -81,6 +83,16 @@ def post(
 
 def _at_work(site: Site, job: str, session: str) -> list[Held]:
     return [held for held in site.holds() if held.state is State.LIVING and _is_of(held, job, session)]
+
+
+def _need_to_know_all(site: Site) -> None:
+    """Raise StorageError if what nobody can read could be what is asked for: that is not «nothing is held»."""
+    for held in site.holds():
+        if held.story.header is None and held.story.damage:
+            raise StorageError(
+                f"The journal {held.path} may be of what is to be let go of, and does not tell: {held.story.damage}. "
+                "«holdstill held --strays» tells what is there."
+            )
 
 
 def _spoiled(verdict: Verdict) -> Outcome:
@@ -181,13 +193,30 @@ def _finish_all(
             continue
         if held.story.newer:
             outcomes.append(_left_alone(held))
-        elif journal := Journal.take(held.path):
+        elif journal := _taken(held, outcomes, needed=verdict is not None):
             site.begun()
             if taken_by or (held.state is State.ABANDONED and not verdict):
                 _leave_word(site, journal, taken_by)
             run = run_of(site, _info(journal), journal, release_within=patience)
             outcomes.append(_finish(site, run, journal, verdict))
     return outcomes
+
+
+def _taken(held: Held, outcomes: list[Outcome], *, needed: bool) -> Journal | None:
+    """Take a journal, if nobody has it. Of one that cannot be taken it is told, and the others are finished.
+
+    Raises StorageError for one that is ``needed``.
+    """
+    try:
+        return Journal.take(held.path)
+    except StorageError as error:
+        if needed:
+            raise
+        log.error("left alone", journal=str(held.path), why=str(error))
+        sentence = f"{error} Look at its disk; «holdstill held --strays» tells what runs have left."
+        failure = Failure(phase="release", sentence=sentence, code=error.code)
+        outcomes.append(Outcome(run=held.run, job="", session="", failures=[failure]))
+        return None
 
 
 def _leave_word(site: Site, journal: Journal, taken_by: str) -> None:

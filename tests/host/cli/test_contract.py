@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -78,6 +79,18 @@ def test_pre_of_another_session_is_told_who_holds_the_job(held_place):
 def test_whoever_looks_is_told_how_to_let_go_of_a_session(place, session, said):
     assert place.run("pre", "nightly", "--session", session).silent
     assert f"«holdstill post nightly{said}» lets go" in place.run("held").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "Nothing is held."),
+        (("nighlty",), "Nothing of the job 'nighlty' is held."),
+        (("nightly", "--session", "7"), "Nothing of the job 'nightly' is held for the session '7'."),
+    ],
+)
+def test_that_nothing_is_held_is_told_of_what_was_asked_for(place, arguments, said):
+    assert place.run("held", *arguments).out == f"{said}\n"
 
 
 def test_the_session_can_come_from_the_environment(place):
@@ -182,6 +195,11 @@ def test_a_wrong_command_line_is_64(place, arguments):
     result = place.run(*arguments)
     assert (result.code, result.out) == (64, "")
     assert result.err
+
+
+@pytest.mark.parametrize("arguments", ["frobnicate", "recvoer", "pre nightly more", "held --wait=x", "run"])
+def test_a_wrong_command_line_is_told_in_whole_sentences(place, arguments):
+    assert re.search(r"[.?] Try «holdstill( \w+)? --help»\.\n$", place.run(*arguments.split()).err)
 
 
 def test_a_misspelt_command_names_the_nearest(place):
@@ -466,6 +484,18 @@ def test_a_hangup_that_our_caller_ignores_still_stops_us(place, gate):
     place.eventually(gate.reached.exists)
     process.send_signal(signal.SIGHUP)
     assert place.wait(process).code == 129
+    assert place.left() == []
+
+
+def _ignore_the_end_of_children():
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+
+def test_a_command_that_fails_has_failed_also_if_our_caller_ignores_the_end_of_its_children(place):
+    place.write(open_="{stranger: {then: sh -c 'exit 3'}}")
+    result = place.run("pre", "nightly", preexec_fn=_ignore_the_end_of_children)
+    assert failed_as_a_hook_should(result, 71)
+    assert "failed with status 3" in result.err
     assert place.left() == []
 
 

@@ -341,6 +341,19 @@ def test_of_a_journal_with_a_bad_line_what_can_be_read_is_let_go_of_and_it_is_ke
     assert [name for name in place.left() if "damaged" in name] == [f"{journal.stem}.damaged"]
 
 
+def test_a_journal_that_the_disk_does_not_give_is_shown_with_what_to_do(place, gated):
+    kill_in_mid_backup(place, gated)
+    (place.state / "journals" / "0.jsonl").mkdir()  # reading it fails, as on a bad disk
+    told = place.run("held")
+    assert (told.code, told.err) == (81, "")
+    assert "0.jsonl is damaged: reading it fails: Is a directory." in told.out
+    assert "It does not tell what it holds: «holdstill recover», then «holdstill held --strays»." in told.out
+    result = place.run("recover")
+    assert result.code == 74
+    assert "Look at its disk; «holdstill held --strays» tells what runs have left." in result.err
+    assert place.left() == ["0.jsonl"]
+
+
 def test_a_journal_of_a_newer_holdstill_is_left_alone(place, gated):
     kill_in_mid_backup(place, gated)
     [journal] = (place.state / "journals").glob("*.jsonl")

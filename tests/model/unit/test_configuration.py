@@ -255,6 +255,8 @@ def test_files_that_are_not_yaml_by_name_are_not_read(read_place, tmp_path):
     (tmp_path / "a.yaml").write_text("jobs: {n: {guests: [web]}}\n")
     (tmp_path / "a.yaml~").write_text("[")
     (tmp_path / "README").write_text("[")
+    (tmp_path / ".#a.yaml").symlink_to("root@host.4711:1")  # an editor's, while somebody edits the other one
+    (tmp_path / ".b.yml").write_text("[")
     assert read_place(tmp_path) == (Config(jobs={"n": JobConfig(guests=["web"])}), ())
 
 
@@ -295,9 +297,10 @@ def test_a_file_of_somebody_else_is_refused(read_place, tmp_path):
     assert "chown root" in read_place(path)[1][0]
 
 
+@pytest.mark.parametrize("other", ["a.yaml", "c.yaml"])
 @pytest.mark.parametrize("make", [lambda path: path.mkdir(), lambda path: path.symlink_to("nowhere")])
-def test_a_file_of_a_folder_that_cannot_be_read_is_told_not_passed_over(read_place, tmp_path, make):
-    (tmp_path / "a.yaml").write_text("jobs: {}\n")
+def test_a_file_of_a_folder_that_cannot_be_read_is_told_not_passed_over(read_place, tmp_path, make, other):
+    (tmp_path / other).write_text("jobs: {}\n")
     make(tmp_path / "b.yaml")
     assert [told.partition(": ")[0] for told in read_place(tmp_path)[1]] == [f"{tmp_path}/b.yaml"]
 

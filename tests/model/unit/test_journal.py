@@ -148,6 +148,15 @@ def test_a_journal_that_cannot_be_opened_is_a_sentence(journal, mocker):
         Journal.take(journal.path)
 
 
+def test_a_journal_that_cannot_be_read_is_a_sentence_and_nobodys(journal, mocker):
+    journal.leave()
+    mocker.patch("os.pread", side_effect=BAD)
+    with pytest.raises(StorageError, match=r"cannot be read: Input/output error\.$"):
+        Journal.take(journal.path)
+    mocker.stopall()
+    assert Journal.take(journal.path)
+
+
 RUN = """
 import sys
 from pathlib import Path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_where_nothing_can_be_is_nothing(host, tmp_path, path):
     (tmp_path / "loop").symlink_to("loop")
     (tmp_path / "dangling").symlink_to("nowhere")
     assert host.look(str(tmp_path / path)) is None
+
+
+def test_a_device_node_without_a_device_is_nothing(host, tmp_path):
+    try:
+        os.mknod(tmp_path / "left-behind", stat.S_IFBLK, os.makedev(4095, 1))
+    except PermissionError:
+        pytest.skip("only root makes device nodes")
+    assert host.look(str(tmp_path / "left-behind")) is None
 
 
 def test_a_write_to_a_file_shows_in_what_is_told_of_it(host, tmp_path):

@@ -66,6 +66,13 @@ def test_no_folder_for_single_files_is_no_plugins(tmp_path):
 
 
 @pytest.mark.usefixtures("installed")
+def test_a_hidden_file_is_an_editors(drop_in):
+    folder = drop_in("our_own", GOOD)
+    (folder / ".#our_own.py").symlink_to("root@host.4711:1")
+    assert told(folder) == {"our-own": ""}
+
+
+@pytest.mark.usefixtures("installed")
 def test_a_single_file_is_a_plugin_by_its_name(drop_in):
     folder = drop_in("our_own", GOOD)
     [found] = find(folder)

@@ -110,6 +110,15 @@ def test_a_journal_that_tells_nothing_is_still_told_of(state, journal, content):
     assert (held.run, held.state, held.story.header) == (journal.path.stem, State.ABANDONED, None)
 
 
+def test_a_journal_that_cannot_be_read_is_told_of_with_the_others(state, journal):
+    unreadable = journals_in(state) / "20240101T.jsonl"
+    unreadable.mkdir()  # reading it fails, as on a bad disk
+    first, second = holds(state, BOOT)
+    assert (first.path, first.state, first.story.header) == (unreadable, State.ABANDONED, None)
+    assert first.story.damage == "reading it fails: Is a directory"
+    assert second.path == journal.path
+
+
 @pytest.mark.usefixtures("journal")
 def test_whoever_may_not_look_is_told_who_may(state, mocker):
     mocker.patch("pathlib.Path.iterdir", side_effect=PermissionError(13, "Permission denied"))

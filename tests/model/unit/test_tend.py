@@ -115,6 +115,18 @@ def test_one_that_overflows_is_told_at_once_and_fails_the_job(trial, told):
     assert trial.state() == trial.before
 
 
+def test_a_backup_that_fails_as_its_snapshot_overflowed_is_told_with_that_reason(trial):
+    def program(_trees):
+        snapshot(trial).invalid = True
+        return 2
+
+    trial.machine.programs["backup-program"] = program
+    outcome = trial.run()
+    assert [failure.phase for failure in outcome.failures] == ["backup", "release"]
+    assert "overflowed; give it more room ('size')" in outcome.sentence
+    assert trial.state() == trial.before
+
+
 @pytest.fixture
 def told():
     """All that is logged."""
