@@ -16,7 +16,7 @@ import pytest
 
 from ..sudo import launcher, rules, shipped
 from .backuppc import USER, BackupPC
-from .conftest import Guest, executable
+from .conftest import Guest, executable, told_of_the_backup
 from .gate import LIMIT, Gate
 
 TAR, DATE = "/usr/bin/tar", "2026-11-25 01:30:00"
@@ -69,9 +69,7 @@ def gate(backuppc, printed, tmp_path) -> Gate:
 def told(guest, tmp_path) -> Callable[[], str]:
     """What holdstill tells a monitoring system that BackupPC has said of its dump."""
     guest.configure(f"    around: [prometheus: {{folder: {tmp_path}}}]\n")
-    figures = tmp_path / "holdstill_nightly.prom"
-    said = re.compile('last_run_caller_verdict{.*verdict="(.*)"} 1')
-    return lambda: "".join(said.findall(figures.read_text()))
+    return lambda: told_of_the_backup(tmp_path)
 
 
 @contextmanager
