@@ -30,6 +30,13 @@ def executable(path: Path, text: str) -> Path:
     return path
 
 
+def told_of_the_backup(folder: Path) -> str:
+    """Give what the figures for Prometheus in a folder tell that the caller has said of its backup."""
+    path = folder / "holdstill_nightly.prom"
+    figures = path.read_text() if path.exists() else ""
+    return "".join(re.findall('last_run_caller_verdict{.*verdict="(.*)"} 1', figures))
+
+
 @dataclass
 class Guest:
     """The guest ``web``, that the job ``nightly`` holds for backup software to read."""

@@ -16,7 +16,7 @@ import pytest
 
 from ..sudo import launcher, rules, shipped
 from .backuppc import USER, BackupPC
-from .conftest import Guest, executable
+from .conftest import Guest, executable, told_of_the_backup
 from .gate import LIMIT, Gate
 
 TAR, DATE = "/usr/bin/tar", "2026-11-25 01:30:00"
@@ -65,6 +65,13 @@ def gate(backuppc, printed, tmp_path) -> Gate:
     return made
 
 
+@pytest.fixture
+def told(guest, tmp_path) -> Callable[[], str]:
+    """What holdstill tells a monitoring system that BackupPC has said of its dump."""
+    guest.configure(f"    around: [prometheus: {{folder: {tmp_path}}}]\n")
+    return lambda: told_of_the_backup(tmp_path)
+
+
 @contextmanager
 def waiting(backuppc, gate) -> Iterator[subprocess.Popen[bytes]]:
     """Have a dump wait at the gate for as long as the block lasts; afterwards, it has ended."""
@@ -75,9 +82,10 @@ def waiting(backuppc, gate) -> Iterator[subprocess.Popen[bytes]]:
     dump.wait(timeout=LIMIT)
 
 
-def test_what_is_restored_is_what_was_on_the_guests_disk(backuppc, guest, tmp_path):
+def test_what_is_restored_is_what_was_on_the_guests_disk(backuppc, guest, told, tmp_path):
     assert backuppc.dump() == 0, backuppc.log()
     assert guest.is_let_go_of()
+    assert told() == "ok"
     assert backuppc.dump("-i") == 0, backuppc.log()
     assert guest.is_let_go_of()
     assert backuppc.backups() == ["full", "incr"]
@@ -93,11 +101,12 @@ def test_a_guest_that_cannot_be_held_is_not_backed_up(backuppc, guest):
     assert guest.is_let_go_of()
 
 
-def test_a_dump_that_fails_lets_go(backuppc, printed, guest):
+def test_a_dump_that_fails_lets_go(backuppc, printed, guest, told):
     backuppc.configure(printed("host.pl").replace("--create .", "--create --no-such-option ."))
     assert backuppc.dump() != 0
     assert "full" not in backuppc.backups()
     assert guest.is_let_go_of()
+    assert told() == "failed"
 
 
 def test_a_hold_that_did_not_last_to_the_end_fails_the_dump(backuppc, guest, gate):
@@ -108,18 +117,20 @@ def test_a_hold_that_did_not_last_to_the_end_fails_the_dump(backuppc, guest, gat
     guest.trees.rmdir()
     assert dump.returncode != 0
     assert "DumpPostUserCmd returned error" in backuppc.log()
+    assert "holdstill: " in backuppc.log()
     assert "full" not in backuppc.backups()
     assert guest.is_let_go_of()
 
 
 @pytest.mark.parametrize("ended_by", [signal.SIGINT, signal.SIGTERM])
-def test_a_dump_that_is_stopped_lets_go(backuppc, guest, gate, ended_by):
+def test_a_dump_that_is_stopped_lets_go(backuppc, guest, gate, told, ended_by):
     with waiting(backuppc, gate) as dump:
         assert guest.tree.is_mount()
         dump.send_signal(ended_by)
     assert dump.returncode != 0
     assert "full" not in backuppc.backups()
     assert guest.is_let_go_of()
+    assert told() == "failed"
 
 
 # What its user may read

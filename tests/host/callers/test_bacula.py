@@ -15,6 +15,7 @@ from holdstill.testing.disks import GuestDisk
 from ..compared import assert_has_the_guests_files
 from ..conftest import Site
 from .bacula import Bacula
+from .conftest import told_of_the_backup
 from .gate import Gate, eventually
 
 pytestmark = pytest.mark.usefixtures("guest")
@@ -23,7 +24,7 @@ CONFIGURATION = """
 guests:
   web: {{disks: [{disk}]}}
 jobs:
-  nightly: {{guests: [web], lease: {lease}}}
+  nightly: {{guests: [web], lease: {lease}, around: [prometheus: {{folder: {folder}}}]}}
 """
 SLOW = """
 from pathlib import Path
@@ -58,7 +59,7 @@ def bacula(tmp_path: Path, site: Site, gate: Gate) -> Iterator[Bacula]:
     """The daemons, with the job that «holdstill caller» prints; a line of the test's own lets it wait at the gate."""
     folder = tmp_path / "bacula"
     folder.mkdir()
-    site.configure(CONFIGURATION.format(disk="/srv/web.img", lease="12h"))
+    site.configure(CONFIGURATION.format(disk="/srv/web.img", lease="12h", folder=tmp_path))
     printed = site.call("caller", "bacula", "nightly")
     assert printed.returncode == 0, printed.stderr
     at_last = f"  Include {{ Options {{ readfifo = yes }}; File = {gate.path} }}\n}}"
@@ -76,6 +77,7 @@ def guest(site: Site, new_disk: Callable[..., GuestDisk]) -> Iterator[GuestDisk]
     """The guest ``web`` of the job ``nightly``."""
     disk = new_disk()
     configure(site, disk)
+    (site.folder / "holdstill_nightly.prom").unlink(missing_ok=True)
     yield disk
     for held in site.held():  # by a test that has failed
         site.call("post", "nightly", "--session", str(held["session"]))
@@ -83,7 +85,7 @@ def guest(site: Site, new_disk: Callable[..., GuestDisk]) -> Iterator[GuestDisk]
 
 
 def configure(site: Site, disk: GuestDisk, *, lease: str = "12h") -> None:
-    site.configure(CONFIGURATION.format(disk=disk.path, lease=lease))
+    site.configure(CONFIGURATION.format(disk=disk.path, lease=lease, folder=site.folder))
 
 
 @contextmanager
@@ -100,6 +102,7 @@ def test_what_is_restored_is_what_was_on_the_guests_disk(bacula, site, trees, ho
     job = bacula.start_job("nightly")
     assert bacula.end_of(job).status == "T", bacula.log()
     assert host_state() == before
+    assert told_of_the_backup(site.folder) == "ok"
     restored = bacula.restore(job) / str(site.trees / "nightly" / "web").lstrip("/")
     assert_has_the_guests_files(restored, trees)
 
@@ -120,6 +123,7 @@ def test_a_job_whose_storage_daemon_dies_lets_go(bacula, site, gate, host_state)
         bacula.start("sd")
     assert bacula.end_of(job).status == "f"
     assert host_state() == before
+    assert told_of_the_backup(site.folder) == "failed"
 
 
 def test_a_cancelled_job_lets_go(bacula, site, gate, host_state):
@@ -128,7 +132,7 @@ def test_a_cancelled_job_lets_go(bacula, site, gate, host_state):
         assert site.held()
         bacula.cancel(job)
     assert bacula.end_of(job).status == "A"
-    eventually(lambda: host_state() == before)
+    eventually(lambda: host_state() == before and told_of_the_backup(site.folder) == "failed")
 
 
 def test_a_job_cancelled_while_its_guest_is_opened_lets_go_when_it_is_open(bacula, site, host_state):

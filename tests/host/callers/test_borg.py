@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,3 +98,12 @@ def test_the_script_lets_go_when_it_is_stopped(guest, script, repository):
 def test_a_second_one_leaves_the_first_one_alone(guest, script, repository):
     slowly = script("borg --upload-ratelimit 1", at=f"ssh://here{repository}")
     assert guest.cannot_begin_twice(slowly, "borg")
+
+
+def test_the_script_says_that_the_hold_did_not_last(guest, script, tmp_path):
+    guest.configure("    lease: 0.001s\n")
+    recover = shlex.join(guest.site.argv("recover"))
+    borg = executable(tmp_path / "later", f'#!/bin/sh\nborg "$@" && {recover}\n')
+    assert guest.run(script(borg=str(borg))).returncode == 79
+    assert len(archives(guest)) == 1, "the archive is there, and is not good"
+    assert guest.is_let_go_of()

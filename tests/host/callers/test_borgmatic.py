@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -28,6 +29,15 @@ REMOTE = """#!/bin/sh
 # In the place of ssh: the repository is on this machine.
 while [ "$1" != borg ]; do shift; done
 exec "$@"
+"""
+
+AT_THE_END = """#!/bin/sh
+# Borg; when the archive is made, holdstill lets go of what has outlasted its lease.
+borg "$@" || exit
+case "$*" in
+    *--dry-run*) ;;
+    *create*) {recover} ;;
+esac
 """
 
 
@@ -90,3 +100,14 @@ def test_a_backup_that_is_stopped_lets_go(guest, configure, tmp_path):
     assert process.returncode != 0, said
     assert guest.is_let_go_of()
     assert archives(guest, tmp_path) == []
+
+
+def test_a_hold_that_did_not_last_to_the_end_fails_the_backup(guest, configure, tmp_path):
+    guest.configure("    lease: 0.001s\n")
+    recover = shlex.join(guest.site.argv("recover"))
+    borg = executable(tmp_path / "borg", AT_THE_END.format(recover=recover))
+    done = back_up(guest, configure(f"local_path: {borg}\n"))
+    assert done.returncode == 1
+    assert "holdstill: " in done.stdout + done.stderr
+    assert len(archives(guest, tmp_path)) == 1, "the archive is there, and is not good"
+    assert guest.is_let_go_of()

@@ -1,7 +1,11 @@
 $Conf{ClientNameAlias} = '127.0.0.1';
 $Conf{PingCmd} = '&{sub {1}}';
 $Conf{DumpPreUserCmd} = '/usr/bin/sudo -n @HOLDSTILL@ pre @JOB@';
-$Conf{DumpPostUserCmd} = '/usr/bin/sudo -n @HOLDSTILL@ post @JOB@';
+# BackupPC's word for how the dump went is 1 or 0. It calls no shell, but evaluates what begins with «&», as Perl.
+$Conf{DumpPostUserCmd} = '&{sub {
+  my $outcome = $_[0]{xferOK} ? "ok" : "failed";
+  qx(/usr/bin/sudo -n @HOLDSTILL@ post @JOB@ --outcome=$outcome 2>&1);
+}}(@args)';
 # Otherwise, BackupPC goes on if «pre» fails, and takes a backup for good if «post» fails.
 $Conf{UserCmdCheckStatus} = 1;
 $Conf{XferMethod} = 'tar';
