@@ -40,6 +40,12 @@ def _rm(machine: Machine, arguments: list[str]) -> str:
     return ""
 
 
+def _touch(machine: Machine, arguments: list[str]) -> str:
+    for word in arguments:
+        _inside(machine, word).touch()
+    return ""
+
+
 def _mkdir(machine: Machine, arguments: list[str]) -> str:
     given = Arguments(arguments, valued=["--mode"], flags=["--parents"])
     for word in given.words:
@@ -109,4 +115,5 @@ COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "head": _head,
     "mv": _mv,
     "sync": _sync,
+    "touch": _touch,
 }
