@@ -69,7 +69,10 @@ def _mv(machine: Machine, arguments: list[str]) -> str:
     source, target = (
         _inside(machine, word) for word in Arguments(arguments, flags=["--no-target-directory"]).words
     )
-    source.replace(target)
+    try:
+        source.replace(target)
+    except FileNotFoundError:
+        raise Refused(1, f"mv: cannot stat '{source}': No such file or directory") from None
     return ""
 
 
@@ -99,7 +102,7 @@ def _find(machine: Machine, arguments: list[str]) -> str:
 
 
 def _sync(machine: Machine, arguments: list[str]) -> str:
-    for word in arguments:
+    for word in Arguments(arguments, flags=["--file-system"]).words:
         if not _inside(machine, word).exists():
             raise Refused(1, f"sync: error opening '{word}': No such file or directory")
     return ""
