@@ -122,10 +122,10 @@ def holdstill_quiesce(step: Step[Any], hold: Hold, host: Host) -> AbstractContex
 
     It is entered just before the guest's snapshots are made, and left at once after. It must let go by
     itself if this process dies: by a session that closes, or a :meth:`~holdstill.host.Host.companion` whose
-    pipe closes; where only a command can let go, promise that. Leaving it is never interrupted by a signal. Raise
-    on leaving if the application did not stay quiet. Let the options derive from
-    :class:`~holdstill.plugin.QuiesceOptions`, and keep to their times; they may come shortened to what the
-    job's ``quiet-budget`` leaves. A plan does not call this hook.
+    pipe closes. Where only a command can let go, :func:`~holdstill.plugin.frozen` promises it and watches over it.
+    Leaving it is never interrupted by a signal. Raise on leaving if the application did not stay quiet. Let the
+    options derive from :class:`~holdstill.plugin.QuiesceOptions`, and keep to their times; they may come shortened
+    to what the job's ``quiet-budget`` leaves. A plan does not call this hook.
     """
 
 

@@ -28,6 +28,7 @@ from holdstill.plugins.api import API_VERSION
 from holdstill.run.outcome import CallerVerdict, Outcome
 from holdstill.run.run import Run
 from holdstill.text import printable
+from holdstill.thaw import Thaw, frozen
 from holdstill.units import Duration, Size, human_bytes
 from holdstill.words import (
     Complaint,
@@ -99,9 +100,11 @@ __all__ = [
     "StillHeldError",
     "StorageError",
     "Stray",
+    "Thaw",
     "Tree",
     "UnavailableError",
     "VerifyError",
+    "frozen",
     "hookimpl",
     "human_bytes",
     "missing_tools",

@@ -9,10 +9,13 @@ HOLDSTILL_JOB, HOLDSTILL_RUN and HOLDSTILL_GUEST. Have secrets in files, as othe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
-from holdstill.plugin import Complaint, Facts, Hold, Host, Step, hookimpl
-from holdstill_plugins import program, thaw
+import msgspec
+
+from holdstill.plugin import Complaint, Facts, Hold, Host, Step, Thaw, frozen, hookimpl
+from holdstill_plugins import program
 
 
 class Options(program.ProgramOptions, frozen=True, kw_only=True, rename="kebab"):
@@ -51,17 +54,30 @@ def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Compla
 @hookimpl
 def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> AbstractContextManager[None]:
     """Run one command, and the other one when the snapshot is made."""
-    options = step.options
-    by = thaw.Thaw(
+    options, after, told = step.options, program.words(step.options.after, "after"), program.told(step)
+    variables = _written(told)
+    thaw = Thaw(
         what=f"guest {step.guest} made quiet by «{program.shown(options.before)}»",
-        argv=program.words(options.after, "after"),
-        variables=[f"{name}={value}" for name, value in program.told(step).items()],
-        secrets=[f"{name}={reference}" for name, reference in options.secrets.items()],
+        argv=after,
+        by_hand=["env", *variables, *after],
+        environment=told | program.environment(options.secrets, host),
+        facts={"variables": variables, "secrets": _written(options.secrets)},
     )
-    return thaw.frozen(program.words(options.before, "before"), by, options, hold, host)
+    return frozen(program.words(options.before, "before"), thaw, options, hold, host)
+
+
+def _written(named: Mapping[str, str]) -> list[str]:
+    return [f"{name}={value}" for name, value in named.items()]
 
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Let go of what a dead run held."""
-    thaw.undo(facts, host)
+    environment = _named(facts, "variables") | program.environment(_named(facts, "secrets"), host)
+    msgspec.structs.replace(Thaw.of(facts), environment=environment).run(host)
+
+
+def _named(facts: Facts, key: str) -> dict[str, str]:
+    written = facts[key]
+    assert isinstance(written, list)
+    return {name: value for name, _, value in (one.partition("=") for one in written)}

@@ -23,10 +23,12 @@ from holdstill.plugin import (
     Host,
     QuiesceOptions,
     Step,
+    Thaw,
+    frozen,
     hookimpl,
     missing_tools,
 )
-from holdstill_plugins import mounts, thaw
+from holdstill_plugins import mounts
 
 NEEDED = ("/", "/etc", "/run", "/var", "/var/lib/holdstill", "/var/log")
 "Where this host's programs write at any time, LVM's and ours among them."
@@ -100,17 +102,18 @@ def _open_files() -> Iterator[str]:
 def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> AbstractContextManager[None]:
     """Keep the file system frozen while the snapshot is made."""
     path = os.path.realpath(step.options.path)  # a link may lead elsewhere by the time that it is let go of
-    by = thaw.Thaw(
+    thaw = Thaw(
         what=f"{path} frozen for guest {step.guest}",
         argv=("fsfreeze", "--unfreeze", path),
         nothing=NOT_FROZEN,
         refusal=REFUSALS,
     )
-    return thaw.frozen(("fsfreeze", "--freeze", path), by, step.options, hold, host)
+    return frozen(("fsfreeze", "--freeze", path), thaw, step.options, hold, host)
 
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Let go of what a dead run froze, if it is still mounted: what is mounted anew is not frozen."""
-    if mounts.at(host, os.path.realpath(thaw.command(facts)[-1])):
-        thaw.undo(facts, host)
+    thaw = Thaw.of(facts)
+    if mounts.at(host, os.path.realpath(thaw.argv[-1])):
+        thaw.run(host)

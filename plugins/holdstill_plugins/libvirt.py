@@ -20,10 +20,11 @@ from holdstill.plugin import (
     Host,
     QuiesceOptions,
     Step,
+    Thaw,
+    frozen,
     hookimpl,
     missing_tools,
 )
-from holdstill_plugins import thaw
 
 GONE = "domain is not running|failed to get domain"
 "What virsh says of a domain that cannot be frozen."
@@ -77,17 +78,17 @@ def _virsh(options: Options, command: str, *more: str) -> tuple[str, ...]:
 def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> AbstractContextManager[None]:
     """Keep the guest's file systems frozen while the snapshot is made."""
     options = step.options
-    by = thaw.Thaw(
+    thaw = Thaw(
         what=f"file systems of guest {step.guest} frozen by its agent",
         argv=_virsh(options, "domfsthaw"),
         nothing=f"{GONE}|{NOT_FROZEN}",
         refusal=REFUSALS,
     )
     points = [f"--mountpoint={point}" for point in options.mount_points]
-    return thaw.frozen(_virsh(options, "domfsfreeze", *points), by, options, hold, host)
+    return frozen(_virsh(options, "domfsfreeze", *points), thaw, options, hold, host)
 
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Let go of what a dead run froze."""
-    thaw.undo(facts, host)
+    Thaw.of(facts).run(host)

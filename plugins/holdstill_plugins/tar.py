@@ -27,6 +27,7 @@ from holdstill.plugin import (
     Hold,
     Host,
     NodeKind,
+    NotPlannableError,
     Outcome,
     Progress,
     Run,
@@ -172,10 +173,10 @@ def _complaints_alone() -> Iterator[None]:
 
 
 def _used(tree: str, host: Host) -> int:
-    """About how many bytes there are to read: what the file system says is used."""
+    """About how many bytes there are to read: what the file system says is used, once it is there."""
     try:
         return int(host.ask("df", "--output=used", "--block-size=1", tree, ok=(0, 1)).out.split()[-1])
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, NotPlannableError):
         return 0
 
 

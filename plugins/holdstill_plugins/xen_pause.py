@@ -23,11 +23,12 @@ from holdstill.plugin import (
     Host,
     QuiesceOptions,
     Step,
+    Thaw,
     UnavailableError,
+    frozen,
     hookimpl,
     missing_tools,
 )
-from holdstill_plugins import thaw
 
 GONE = "is an invalid domain identifier"
 "What xl says of a guest that does not run."
@@ -88,18 +89,18 @@ def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> Iterator[N
     """Keep the guest paused while the snapshot is made."""
     _need_unpaused(step, host)
     domain = step.options.domain
-    by = thaw.Thaw(
+    thaw = Thaw(
         what=f"guest {step.guest} paused",
         argv=("sh", "-c", UNPAUSE, "xl-unpause", domain),
         nothing=GONE,
         refusal=GONE,
-        typed=("xl", "unpause", domain),
+        by_hand=("xl", "unpause", domain),
     )
-    with thaw.frozen(("sh", "-c", PAUSE, "xl-pause", domain), by, step.options, hold, host):
+    with frozen(("sh", "-c", PAUSE, "xl-pause", domain), thaw, step.options, hold, host):
         yield
 
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Let go of what a dead run paused."""
-    thaw.undo(facts, host)
+    Thaw.of(facts).run(host)

@@ -29,6 +29,19 @@ def name(pid: int) -> str:
         return ""
 
 
+def children(pid: int) -> list[int]:
+    """Give those that a process has started."""
+    return [child for child, _ in command_lines() if parent(child) == pid]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process has not ended, reaped or not."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes() != b""
+    except OSError:
+        return False
+
+
 def parent(pid: int) -> int:
     """Give a process' parent (proc_pid_stat(5)); 0 if it has ended."""
     try:

@@ -3,15 +3,31 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from .processes import children, runs
+
 COPROCESS = (
     "touch {0}/quiet; echo made >> {0}/story; {1}; echo ready; cat; echo let go >> {0}/story; rm -f {0}/quiet"
 )
 WAIT = "touch {0}/{1}-reached; until test -e {0}/{1}; do sleep 0.01; done"
+POINTS = ("freezing", "frozen", "snapshot", "thawing", "thawed")
+"""Where a run can be killed: when the command that freezes has begun, and when it has done its work but has not ended;
+while the snapshot is made; and the same with the command that lets go."""
+WHILE_QUIET = POINTS[1:4]
+GATED = """#!/bin/sh
+gate() {{ touch {0}/$1-reached; until test -e {0}/$1; do sleep 0.01; done; }}
+case $* in
+  *--freeze*|*domfsfreeze*|pause*) gate freezing; {1} || exit; gate frozen;;
+  *--unfreeze*|*domfsthaw*|unpause*) gate thawing; {2} || exit; gate thawed;;
+  list*) echo 'Name ID Mem VCPUs State Time(s)'
+         if test -e {0}/quiet; then echo 'web 1 900 1 --p--- 1.0'; else echo 'web 1 900 1 -b---- 1.0'; fi;;
+esac
+"""
 LIMIT = 90.0
 "Seconds after which what we wait for will not come."
 
@@ -43,6 +59,46 @@ class Scene:
         path.write_text(f"#!/bin/sh\n{text}\n")
         path.chmod(0o755)
         return str(path)
+
+    def program(self, name: str, text: str) -> Path:
+        """Write a program that is the first of its name on holdstill's every path: in a mount namespace of its own."""
+        folder = self.folder / "programs"
+        if not folder.exists():
+            folder.mkdir()
+            argv = self.site.argv
+            bind = f"mount --bind {folder} /usr/local/sbin && exec "
+            self.site.argv = lambda *words: [
+                "unshare",
+                "--mount",
+                "sh",
+                "-c",
+                bind + shlex.join(argv(*words)),
+            ]
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+        return folder / name
+
+    def gated(self, name: str, freeze: str = "touch {0}/quiet", thaw: str = "rm -f {0}/quiet") -> Path:
+        """Write one that freezes and lets go, and waits at each point until it is told to go on."""
+        return self.program(
+            name, GATED.format(self.folder, *(text.format(self.folder) for text in (freeze, thaw)))
+        )
+
+    def start_up_to(self, point: str) -> subprocess.Popen[str]:
+        """Start a run that goes on by itself up to a point."""
+        self.go_on(*(other for other in POINTS if other != point))
+        process = self.start()
+        assert self.reached(point)
+        return process
+
+    def kill(self, process: subprocess.Popen[str], point: str) -> None:
+        """Kill a run at a point; wait until all that it has started is at its end."""
+        beside = children(process.pid)
+        assert beside
+        process.kill()
+        process.communicate()
+        self.go_on(point)
+        assert eventually(lambda: not any(map(runs, beside)))
 
     def configure(self, disk: Path, *quiesce: str) -> None:
         """Configure a job; the last step waits for «snapshot»: what comes before it is quiet meanwhile."""

@@ -6,7 +6,6 @@ The commands are stand-ins, which keep in a file what they did; libvirt's own is
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import signal
 
@@ -50,19 +49,7 @@ class Guest:
     def __init__(self, scene, kind):
         self.scene, self.kind = scene, kind
         command, self._step = KINDS[kind]
-        programs = scene.folder / "programs"
-        programs.mkdir()
-        (programs / command).write_text(STAND_IN.format(scene.folder))
-        (programs / command).chmod(0o755)
-        self._argv = scene.site.argv
-        self._programs = programs
-        scene.site.argv = self.argv
-
-    def argv(self, *arguments):
-        """Call holdstill where the stand-in is first on every path: in a mount namespace of its own."""
-        call = shlex.join(self._argv(*arguments))
-        bind = f"mount --bind {self._programs} /usr/local/sbin && exec {call}"
-        return ["unshare", "--mount", "sh", "-c", bind]
+        scene.program(command, STAND_IN.format(scene.folder))
 
     def step(self, more=""):
         return f"{self._step}{more}}}"
@@ -100,17 +87,6 @@ def test_it_is_quiet_while_the_snapshot_is_made_and_not_while_the_backup_runs(sc
     assert not scene.quiet
     assert ("--mountpoint=/ --mountpoint=/srv" in guest.calls[0]) == (guest.kind == "libvirt")
     assert len(guest.calls) == 2
-
-
-def test_it_goes_on_when_holdstill_is_killed(scene, disk, guest):
-    scene.configure(disk, guest.step())
-    process = scene.start()
-    assert scene.reached("snapshot")
-    kill(process.pid)
-    process.communicate()
-    assert eventually(lambda: not scene.quiet), "nobody has called recover"
-    scene.go_on("snapshot")
-    assert scene.site.call("recover").returncode == 0
 
 
 def test_it_is_let_go_of_by_the_run_when_the_guard_is_killed(scene, disk, guest):

@@ -40,17 +40,6 @@ def test_it_is_frozen_while_the_snapshot_is_made_and_not_while_the_backup_runs(s
     assert "fsfreeze" in [one["plugin"] for one in json.loads(out)["applications"]]
 
 
-def test_it_is_thawed_when_holdstill_is_killed(scene, disk, mounted):
-    scene.configure(disk, step(mounted))
-    process = scene.start()
-    assert scene.reached("snapshot")
-    kill(process.pid)
-    process.communicate()
-    assert eventually(lambda: not mounted.frozen), "nobody has called recover"
-    scene.go_on("snapshot")
-    assert scene.site.call("recover").returncode == 0
-
-
 def test_it_is_thawed_when_holdstill_is_killed_before_the_kernel_has_frozen_it(scene, disk, tmp_path):
     """The kernel writes what is not yet written first; here it cannot, until we let it."""
     below = FileSystem(tmp_path, "below", 64 * MIB)

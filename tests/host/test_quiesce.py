@@ -49,34 +49,6 @@ def test_a_coprocess_lets_go_when_holdstill_is_killed(scene, disk, point):
     assert scene.site.call("recover").returncode == 0
 
 
-@pytest.mark.parametrize("point", ["before", "quiet"])
-def test_commands_are_undone_by_the_guard_when_holdstill_is_killed(scene, disk, point):
-    scene.configure(disk, scene.commands(then=scene.wait("on") if point == "before" else "true"))
-    process = scene.start()
-    assert scene.reached("on" if point == "before" else "snapshot")
-    assert scene.quiet
-    process.kill()
-    process.communicate()
-    assert eventually(lambda: not scene.quiet), "nobody has called recover"
-    scene.go_on("on", "snapshot")
-    assert scene.site.call("recover").returncode == 0
-
-
-def test_a_command_that_makes_quiet_after_its_run_was_killed_is_undone_as_well(scene, disk):
-    late = f"{scene.wait('on')}; touch {scene.folder}/quiet"
-    scene.configure(disk, scene.commands(then=late))
-    process = scene.start()
-    assert scene.reached("on")
-    process.kill()
-    process.communicate()
-    assert eventually((scene.folder / "story").exists), "the guard has let go, too early"
-    scene.go_on("on", "snapshot")
-    assert eventually(lambda: not processes_with(f"{scene.folder}/before"))
-    assert eventually(lambda: not processes_with("thaw_guard.py", str(scene.folder)))
-    assert not scene.quiet, "nobody has called recover"
-    assert scene.site.call("recover").returncode == 0
-
-
 def test_commands_are_undone_by_recover_when_the_guard_was_killed_as_well(scene, disk, host_state):
     before = host_state()
     scene.configure(disk, scene.commands())

@@ -15,7 +15,7 @@ from holdstill_plugins.ssh_fsfreeze import HOLD
 
 from ..ports import free_ports
 from .processes import parent, processes_with
-from .scene import eventually
+from .scene import POINTS, WHILE_QUIET, eventually
 
 SSHD = """
 ListenAddress 127.0.0.1
@@ -26,6 +26,7 @@ PidFile none
 StrictModes no
 UsePAM no
 PermitRootLogin yes
+SetEnv PATH={programs}:/usr/sbin:/usr/bin:/sbin:/bin
 PasswordAuthentication no
 """
 SSH = """
@@ -40,7 +41,7 @@ Host guest
 class Guest:
     """An sshd, and what ssh needs for it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, programs):
         self.folder = folder
         for name in ("host-key", "key"):
             subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
@@ -48,7 +49,7 @@ class Guest:
         (folder / "ssh.conf").write_text(SSH.format(folder=folder))
         Path("/run/sshd").mkdir(exist_ok=True)
         [self.port] = free_ports(1)
-        (folder / "sshd.conf").write_text(SSHD.format(folder=folder, port=self.port))
+        (folder / "sshd.conf").write_text(SSHD.format(folder=folder, port=self.port, programs=programs))
         self.sshd = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", folder / "sshd.conf"])
         assert eventually(self.answers)
 
@@ -62,10 +63,10 @@ class Guest:
 
 
 @pytest.fixture
-def guest(tmp_path):
+def guest(tmp_path, scene):
     folder = tmp_path / "ssh"
     folder.mkdir()
-    made = Guest(folder)
+    made = Guest(folder, scene.folder / "programs")
     yield made
     made.sshd.terminate()
     made.sshd.wait()
@@ -95,14 +96,25 @@ def shells(mounted):
     return processes_with("fsfreeze --unfreeze", f"sh\0{mounted.path}\0")
 
 
-@pytest.mark.parametrize("victim", ["holdstill", "ssh", "the guest's shell"])
+@pytest.mark.parametrize("point", POINTS)
+def test_it_is_thawed_when_holdstill_is_killed(scene, disk, mounted, guest, point):
+    real = f'{shutil.which("fsfreeze")} "$@"'
+    scene.gated("fsfreeze", real, real)
+    scene.configure(disk, guest.step(mounted))
+    process = scene.start_up_to(point)
+    assert mounted.frozen == (point in WHILE_QUIET)
+    scene.kill(process, point)
+    assert eventually(lambda: not shells(mounted))
+    assert not mounted.frozen
+    assert scene.site.call("recover").returncode == 0
+
+
+@pytest.mark.parametrize("victim", ["ssh", "the guest's shell"])
 def test_it_is_thawed_when_one_is_killed(scene, disk, mounted, guest, victim):
     scene.configure(disk, guest.step(mounted))
     process = scene.start()
     assert scene.reached("snapshot")
-    if victim == "holdstill":
-        process.kill()
-    elif victim == "ssh":
+    if victim == "ssh":
         kill("ssh\0-T", str(mounted.path))
     else:
         kill_shell(mounted)

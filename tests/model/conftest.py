@@ -21,6 +21,8 @@ from holdstill.testing import (
     plain_disk,
 )
 
+from . import doubles
+
 settings.register_profile(
     "holdstill", deadline=None, database=None, max_examples=80, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -175,6 +177,44 @@ SHAPES = {
         )
         + _job("web"),
         _quiet_application,
+    ),
+    "guests that are frozen from outside": Shape(
+        "guests:\n"
+        + _guest(
+            "web",
+            "/dev/hostvg/web",
+            quiesce="[fsfreeze: {path: {root}/srv}, libvirt: {domain: web}, ssh-fsfreeze: {host: web, path: /},"
+            " xen-pause: {domain: web}]",
+            open="[]",
+        )
+        + _job("web"),
+        doubles.frozen_from_outside,
+    ),
+    "databases": Shape(
+        "guests:\n"
+        + _guest(
+            "web",
+            "/dev/hostvg/web",
+            quiesce="[redis, postgresql: {system-user: ''}, postgresql: {system-user: '', mode: backup}, mysql,"
+            " sqlite: {paths: [{root}/app.db]}, coprocess: {run: hush}]",
+            open="[]",
+        )
+        + _job("web"),
+        doubles.databases,
+    ),
+    "an archive": Shape(
+        "guests:\n"
+        + _guest("web", "/dev/hostvg/web", open="[partitions, mount: {root: disk1p1, beneath: {}}]")
+        + _job("web", "{tar: {to: {root}/archives}}"),
+        doubles.archived,
+    ),
+    "a run of which others are told": Shape(
+        "guests:\n"
+        + _guest("web", "/dev/hostvg/web", open="[]")
+        + _job("web")
+        + "    around: [prometheus: {folder: {root}/archives}, notify: {urls: {root}/notify.url},"
+        " ping: {url: {root}/ping.url}, reboot: {really: true}]\n",
+        doubles.told,
     ),
     "only a snapshot": Shape(
         "guests:\n" + _guest("web", "/dev/hostvg/web", open="[]") + _job("web"), _volume

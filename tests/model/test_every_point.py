@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from holdstill.errors import ExitCode
+from holdstill.run.start import new_info, resolve
 from holdstill.testing import DEATHS, Fault, Kind, Trial, every_point, plugins_in
 from holdstill.testing.conformance import Conformance, assert_recovered
+from holdstill.words import Step
 
 from .conftest import SHAPES
 
@@ -20,6 +22,16 @@ class TestBuiltIns(Conformance):
 
     plugins = plugins_in(Path(__file__).parents[2])
     shapes = SHAPES
+
+
+def test_every_built_in_plugin_takes_part(shapes, new_folder):
+    used = {step.plugin for shape in shapes.values() for step in steps_of(shape.trial(new_folder()))}
+    assert used == {found.name for found in TestBuiltIns.plugins}
+
+
+def steps_of(trial: Trial) -> list[Step]:
+    job = resolve(trial.site, new_info(trial.site, "nightly"))
+    return [*(step for guest in job.guests for step in guest.steps), job.backup, *job.around]
 
 
 @pytest.mark.parametrize("kind", DEATHS)

@@ -109,6 +109,7 @@ class Kernel:
     loops: dict[str, Loop] = field(default_factory=dict)
     maps: dict[str, Map] = field(default_factory=dict)
     mounts: list[Mount] = field(default_factory=list)
+    mounted_at_boot: list[Mount] = field(default_factory=list)
     volumes: dict[str, Volume] = field(default_factory=dict)
     free: dict[str, int] = field(default_factory=dict)
     "Free bytes of each volume group."

@@ -19,8 +19,8 @@ from holdstill.host import Answer, Companion, Holder, Node, NodeKind
 from holdstill.host.alone import alone_with
 from holdstill.host.failures import CommandFailedError
 from holdstill.host.interruption import Interruption
-from holdstill.host.planning import Nobody
 from holdstill.host.real import RealHost
+from holdstill.testing.beside import Conversation
 from holdstill.testing.commands import mounts, nbd, services
 from holdstill.testing.commands.arguments import Tool
 from holdstill.testing.contents import Content, Nothing, Qcow2, at
@@ -124,16 +124,15 @@ class Machine:
         return Kind.FAIL if argv[0] in self.broken else None
 
     @contextmanager
-    def companion(self, *argv: str, limit: float = 30, **how: object) -> Iterator[Companion]:
+    def companion(self, *argv: str, limit: float = 30, **how: Any) -> Iterator[Companion]:
         """See :meth:`holdstill.host.Host.companion`. A modelled one dies with us, and does nothing: the worst case."""
-        del how
         self.run("companion", *argv, deadline=limit)
-        yield Nobody()
+        yield Conversation(self.tools.get(argv[0]), how.get("told", ()))
 
     def beside(self, *argv: str) -> Companion:
         """See :meth:`holdstill.host.Host.beside`: as with :meth:`companion`, the worst case."""
         self.run("companion", *argv, deadline=0)  # it is not waited for
-        return Nobody()
+        return Conversation()
 
     def shielded(self) -> AbstractContextManager[None]:
         """See :meth:`holdstill.host.Host.shielded`."""
@@ -346,7 +345,8 @@ class Machine:
         for mount in reversed(self.kernel.mounts):
             mounts.uncover(mount)
         kernel = self.kernel
-        kernel.loops, kernel.maps, kernel.mounts, kernel.imported, kernel.nbds = {}, {}, [], {}, {}
+        kernel.loops, kernel.maps, kernel.imported, kernel.nbds = {}, {}, {}, {}
+        kernel.mounts = [*kernel.mounted_at_boot]
         kernel.at_work, kernel.suspended, kernel.half_made = [], set(), set()
         kernel.boot += 1
         kernel.shutdown, kernel.frozen = "", set()

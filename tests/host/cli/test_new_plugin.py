@@ -62,8 +62,8 @@ def test_nothing_in_it_bears_our_own_name(written):
 BREAKS = {
     "the undo does nothing": (
         "quiet.py",
-        'host.run(*_resume(str(facts["address"])), deadline=30)',
-        "_resume(str(facts['address'])), host",
+        "Thaw.of(facts).run(host)",
+        "del facts, host",
         "dies_at_any_moment_is_recovered",
         "Was every change promised, and undone? frozen",
     ),
@@ -83,10 +83,10 @@ BREAKS = {
     ),
     "a deadline is too long": (
         "quiet.py",
-        "host.run(*resume, deadline=30)",
-        "host.run(*resume)",
+        "    return frozen(",
+        '    host.run("couch-db-ctl", "resume", address)\n    return frozen(',
         "no_hook_takes_longer",
-        "'couch-db' is in holdstill_quiesce for 300 s, and may be for 120 s",
+        "'couch-db' is in holdstill_quiesce for 300 s, and may be for 60 s",
     ),
     "an option is not documented": (
         "ends.py",

@@ -14,7 +14,7 @@ import pytest
 from holdstill_plugins.postgresql import Options
 
 from ..callers.gate import eventually
-from .conftest import Writer, own
+from .conftest import Writer, own, stopped
 
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))[-1]
 SETTINGS = (
@@ -62,9 +62,18 @@ class Server:
     def sql(self, text: str) -> str:
         return as_postgres("psql", "-X", "-qAt", "-d", self.connection, "-c", text).strip()
 
+    def sessions(self, doing: str = "%") -> list[int]:
+        """The server's processes for the job's."""
+        return self._processes(f"application_name = 'holdstill' AND query LIKE '{doing}'")
+
     @property
-    def sessions(self) -> int:
-        return int(self.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holdstill'"))
+    def checkpointer(self) -> int:
+        """The process for which whoever wants a checkpoint waits."""
+        [pid] = self._processes("backend_type = 'checkpointer'")
+        return pid
+
+    def _processes(self, which: str) -> list[int]:
+        return [int(pid) for pid in self.sql(f"SELECT pid FROM pg_stat_activity WHERE {which}").split()]
 
     def writer(self) -> Writer:
         argv = ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "psql", "-X", "-qAt"]
@@ -166,15 +175,18 @@ def test_a_backup_with_its_label_is_rolled_forward_from_the_archive(job, numbers
     assert before < after
 
 
-def test_the_backup_mode_ends_when_holdstill_is_killed(job, numbers):
-    job.configure(step(numbers, mode="backup"), "gate")
-    process = job.start()
-    job.wait_at_the_gate()
-    assert numbers.sessions == 1
-    process.kill()
-    process.communicate()
-    eventually(lambda: numbers.sessions == 0)
-    job.go_on()
+@pytest.mark.parametrize("point", ["before", "quiet", "letting go"])
+def test_the_backup_mode_ends_when_holdstill_is_killed(job, numbers, point):
+    job.kill(point, step(numbers, mode="backup"), lambda: numbers.sessions()[0])
+    eventually(lambda: not numbers.sessions())
+    assert job.site.call("recover").returncode == 0
+
+
+def test_a_backup_mode_that_is_waited_for_is_not_begun_when_holdstill_is_killed(job, numbers):
+    job.configure(step(numbers, mode="backup", within="10m"))
+    with stopped(numbers.checkpointer):
+        job.kill_once(lambda: numbers.sessions("SELECT pg_backup_start%"))
+    eventually(lambda: not numbers.sessions())
     assert job.site.call("recover").returncode == 0
 
 
@@ -183,7 +195,7 @@ def test_the_server_ends_it_itself_when_holdstill_hangs(job, numbers):
     process = job.start()
     job.wait_at_the_gate()
     process.send_signal(signal.SIGSTOP)
-    eventually(lambda: numbers.sessions == 0)
+    eventually(lambda: not numbers.sessions())
     job.go_on()
     process.send_signal(signal.SIGCONT)
     _, err = process.communicate(timeout=60)

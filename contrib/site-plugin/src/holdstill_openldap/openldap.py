@@ -14,6 +14,8 @@ from holdstill.plugin import (
     NotFoundError,
     QuiesceOptions,
     Step,
+    Thaw,
+    frozen,
     hookimpl,
     missing_tools,
 )
@@ -24,8 +26,6 @@ AS_ROOT = ("-Q", "-Y", "EXTERNAL", "-H")
 LDIF = r"dn: %s\nchangetype: modify\nreplace: olcReadOnly\nolcReadOnly: %s\n"
 SET = ("sh", "-c", f'printf \'{LDIF}\' "$2" "$3" | ldapmodify {" ".join(AS_ROOT)} "$1"', "set")
 "ldapmodify wants LDIF on its input, or in a file."
-GUARD = ("sh", "-c", 'echo ready; cat >/dev/null; exec "$@"', "guard")
-"Beside us: says that it is there, and does as it is told when its input ends, by whatever end of ours."
 
 
 class Options(QuiesceOptions, frozen=True, kw_only=True):
@@ -67,23 +67,15 @@ def _complaints(options: Options, host: Host) -> list[Complaint]:
 @hookimpl
 @contextmanager
 def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> Iterator[None]:
-    """Have the database read-only. Twice is harmless: the guard makes it writable, too."""
+    """Have the database read-only. To make it writable twice is harmless."""
     options = step.options
     name, read_only = _asked(options, host)
     if read_only:
         yield  # by somebody else, for whom it stays so
         return
-    writable = (*SET, options.server, name, "FALSE")
-    promised = hold.promise(
-        f"{options.suffix} at {options.server}, read-only", by_hand=writable, server=options.server, name=name
-    )
-    with host.companion(*GUARD, *writable, at_most=options.at_most):
-        try:
-            host.run(*SET, options.server, name, "TRUE", deadline=options.within)
-            yield
-        finally:
-            host.run(*writable, deadline=30)
-    hold.undone(promised)
+    writable = Thaw(f"{options.suffix} at {options.server}, read-only", (*SET, options.server, name, "FALSE"))
+    with frozen((*SET, options.server, name, "TRUE"), writable, options, hold, host):
+        yield
 
 
 def _asked(options: Options, host: Host) -> tuple[str, bool]:
@@ -101,4 +93,4 @@ def _asked(options: Options, host: Host) -> tuple[str, bool]:
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Make writable what a dead run made read-only, or was about to. That slapd does not run is a failure."""
-    host.run(*SET, str(facts["server"]), str(facts["name"]), "FALSE", deadline=30)
+    Thaw.of(facts).run(host)

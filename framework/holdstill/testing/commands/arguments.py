@@ -10,6 +10,13 @@ if TYPE_CHECKING:
 
 Work: TypeAlias = "Callable[[Machine, list[str]], str | None]"
 "What a command does to the machine, given its arguments; it gives what it prints, or raises :class:`Refused`."
+Answers: TypeAlias = "Callable[[str], Sequence[str]]"
+"What a program beside us says to a line that it is told: to an empty one when it is started."
+
+
+def says_nothing(_line: str) -> Sequence[str]:
+    """Be a program that is only there."""
+    return ()
 
 
 class Tool(NamedTuple):
@@ -18,6 +25,8 @@ class Tool(NamedTuple):
     work: Work
     part: Work = lambda _machine, _arguments: None
     "What it has done when it is killed in the middle."
+    answers: Answers = says_nothing
+    "What it says as a program beside us."
 
 
 class Refused(Exception):  # noqa: N818  it is an answer, not a defect

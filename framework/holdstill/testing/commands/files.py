@@ -40,6 +40,12 @@ def _rm(machine: Machine, arguments: list[str]) -> str:
     return ""
 
 
+def _touch(machine: Machine, arguments: list[str]) -> str:
+    for word in arguments:
+        _inside(machine, word).touch()
+    return ""
+
+
 def _mkdir(machine: Machine, arguments: list[str]) -> str:
     given = Arguments(arguments, valued=["--mode"], flags=["--parents"])
     for word in given.words:
@@ -63,7 +69,10 @@ def _mv(machine: Machine, arguments: list[str]) -> str:
     source, target = (
         _inside(machine, word) for word in Arguments(arguments, flags=["--no-target-directory"]).words
     )
-    source.replace(target)
+    try:
+        source.replace(target)
+    except FileNotFoundError:
+        raise Refused(1, f"mv: cannot stat '{source}': No such file or directory") from None
     return ""
 
 
@@ -93,7 +102,7 @@ def _find(machine: Machine, arguments: list[str]) -> str:
 
 
 def _sync(machine: Machine, arguments: list[str]) -> str:
-    for word in arguments:
+    for word in Arguments(arguments, flags=["--file-system"]).words:
         if not _inside(machine, word).exists():
             raise Refused(1, f"sync: error opening '{word}': No such file or directory")
     return ""
@@ -109,4 +118,5 @@ COMMANDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "head": _head,
     "mv": _mv,
     "sync": _sync,
+    "touch": _touch,
 }

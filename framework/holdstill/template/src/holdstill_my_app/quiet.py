@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
-from holdstill.plugin import Complaint, Facts, Hold, Host, QuiesceOptions, Step, hookimpl, missing_tools
+from holdstill.plugin import (
+    Complaint,
+    Facts,
+    Hold,
+    Host,
+    QuiesceOptions,
+    Step,
+    Thaw,
+    frozen,
+    hookimpl,
+    missing_tools,
+)
 
 API_VERSION = 1
 "The version of holdstill's plugin API that this was written for."
-GUARD = ("sh", "-c", 'echo ready; cat >/dev/null; exec "$@"', "guard")
-"Beside us: says that it is there, and does as it is told when its input ends, by whatever end of ours."
 
 
 class Options(QuiesceOptions, frozen=True, kw_only=True):
@@ -33,26 +41,14 @@ def holdstill_check(host: Host) -> list[Complaint]:
 
 
 @hookimpl
-@contextmanager
-def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> Iterator[None]:
-    """Pause it, and let it go on when the snapshot is made. Twice is harmless: the guard resumes it, too."""
-    options = step.options
-    resume = _resume(options.address)
-    promised = hold.promise(f"my-app at {options.address}, paused", by_hand=resume, address=options.address)
-    with host.companion(*GUARD, *resume, at_most=options.at_most):
-        try:
-            host.run("my-app-ctl", "pause", options.address, deadline=options.within)
-            yield
-        finally:
-            host.run(*resume, deadline=30)
-    hold.undone(promised)
+def holdstill_quiesce(step: Step[Options], hold: Hold, host: Host) -> AbstractContextManager[None]:
+    """Pause it, and let it go on when the snapshot is made: promised, and watched over."""
+    address = step.options.address
+    resume = Thaw(f"my-app at {address}, paused", ("my-app-ctl", "resume", address))
+    return frozen(("my-app-ctl", "pause", address), resume, step.options, hold, host)
 
 
 @hookimpl
 def holdstill_undo(facts: Facts, host: Host) -> None:
     """Let go of what a dead run paused, or was about to: my-app that is not paused stays as it is."""
-    host.run(*_resume(str(facts["address"])), deadline=30)
-
-
-def _resume(address: str) -> tuple[str, ...]:
-    return ("my-app-ctl", "resume", address)
+    Thaw.of(facts).run(host)
