@@ -186,7 +186,9 @@ def holdstill_open(step, sources, hold):
 
 @hookimpl
 def holdstill_tend(facts):
-    Path(facts["file"]).write_text(str(os.getpid()))
+    fresh = Path(facts["file"] + ".new")  # that it can be read at any time
+    fresh.write_text(str(os.getpid()))
+    fresh.rename(facts["file"])
     return 0.1
 
 @hookimpl
