@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from typing import Any, TypeVar
@@ -14,6 +15,17 @@ from holdstill.config.document import Document, Route
 from holdstill.text import nearest
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+KINDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "null": "nothing",
+    "object": "keys with values",
+    "str": "text",
+}
+"What msgspec calls kinds of values, in words of who writes YAML."
 
 
 class Typist:
@@ -122,5 +134,11 @@ def _shown(value: object) -> str:
 
 
 def _sentence(error: msgspec.ValidationError) -> str:
-    cause = error.__cause__
-    return str(cause) if isinstance(cause, ValueError) else str(error).split(" - at ")[0].replace("`", "'")
+    if isinstance(error.__cause__, ValueError):
+        return str(error.__cause__)
+    return re.sub("`([^`]+)`", _in_words, str(error).split(" - at ")[0])
+
+
+def _in_words(quoted: re.Match[str]) -> str:
+    kinds = quoted[1].split(" | ")
+    return " or ".join(KINDS[kind] for kind in kinds) if KINDS.keys() >= set(kinds) else f"'{quoted[1]}'"
