@@ -95,7 +95,7 @@ class Typist:
         try:
             return msgspec.convert(value, wanted, dec_hook=units.decode)
         except msgspec.ValidationError as error:
-            self.complain(route, f"{_name(route)}: {_sentence(error)}")
+            self.complain(route, f"{_name(route)}: {_no_choice(wanted, value) or _sentence(error)}")
             return None
 
 
@@ -137,6 +137,14 @@ def _sentence(error: msgspec.ValidationError) -> str:
     if isinstance(error.__cause__, ValueError):
         return str(error.__cause__)
     return re.sub("`([^`]+)`", _in_words, str(error).split(" - at ")[0])
+
+
+def _no_choice(wanted: Any, value: object) -> str:
+    """Say what there is to choose from, if a value must be one of several words; else nothing."""
+    if typing.get_origin(wanted) is not typing.Literal:
+        return ""
+    words = [str(word) for word in typing.get_args(wanted)]
+    return f"{_shown(value)} is none of {', '.join(words)}{nearest(str(value), words)}"
 
 
 def _in_words(quoted: re.Match[str]) -> str:

@@ -184,7 +184,12 @@ def test_a_backup_that_can_verify_does_unless_told_otherwise(resolve):
             "open: [copies: {wait: soon}]",
             "6: guests.web.open.0.copies.wait: 'soon' is not a time; write seconds",
         ),
-        ("open: [copies: {mode: odd}]", "6: guests.web.open.0.copies.mode: Invalid enum value 'odd'"),
+        ("open: [copies: {mode: odd}]", "6: guests.web.open.0.copies.mode: 'odd' is none of fast, safe"),
+        (
+            "open: [copies: {mode: saef}]",
+            "6: guests.web.open.0.copies.mode: 'saef' is none of fast, safe; did you mean 'safe'?",
+        ),
+        ("open: [copies: {mode: [fast]}]", "6: guests.web.open.0.copies.mode: a list is none of fast, safe"),
         ("open: [copies: {words: one}]", "6: guests.web.open.0.copies.words: Expected a list, got text"),
         ("open: [copies: {words: [never]}]", "6: guests.web.open.0.copies: 'never' is no word"),
         (
