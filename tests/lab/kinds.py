@@ -37,6 +37,17 @@ XEN = Kind(
     # Xen's tools give up when a guest takes a few seconds too long, which beside other machines it does.
     nice=-10,
 )
-SERVER = Kind("server", packages=("postgresql",), idle=("postgresql",))
+SERVER = Kind(
+    "server",
+    packages=(
+        "bacula-console",
+        "bacula-director",
+        "bacula-director-sqlite3",
+        "bacula-fd",
+        "bacula-sd",
+        "postgresql",
+    ),
+    idle=("bacula-director", "bacula-fd", "bacula-sd", "exim4", "postgresql"),
+)
 KINDS = {kind.name: kind for kind in (XEN, SERVER, PLAIN)}
 "All of them, in the order in which their scenarios are run."

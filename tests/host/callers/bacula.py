@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 from contextlib import closing
 from pathlib import Path
+from signal import SIGSTOP
 from typing import Any, NamedTuple
 
 from ...ports import free_ports
@@ -119,7 +120,7 @@ class Bacula:
         }
         texts = {"dir": DIRECTOR, "fd": FILE, "sd": STORAGE, "console": CONSOLE}
         for name, text in texts.items():
-            self._configuration(name).write_text(text.format(**words))
+            self.configuration(name).write_text(text.format(**words))
         self._ports = {"dir": words["director"], "fd": words["file"], "sd": words["storage"]}
         with closing(sqlite3.connect(folder / "bacula.db")) as catalogue:
             catalogue.executescript(SCHEMA.read_text())
@@ -129,7 +130,15 @@ class Bacula:
         for name in names:
             self._processes[name] = self._launch(name)
         for name in names:
-            eventually(lambda name=name: self._listens(name))
+            eventually(lambda name=name: self._runs(name) and self.listens(name))
+
+    def listens(self, name: str) -> bool:
+        """Tell whether a daemon can be connected to."""
+        return f":{self._ports[name]:04X} 00000000:0000 0A " in self._network.sockets.read_text()
+
+    def hang(self, name: str) -> None:
+        """Have a daemon do nothing any more, until it is killed."""
+        self._processes[name].send_signal(SIGSTOP)
 
     def kill(self, *names: str) -> None:
         """End daemons as the OOM killer would."""
@@ -140,7 +149,7 @@ class Bacula:
 
     def console(self, *lines: str) -> str:
         """Type lines into bconsole; give what it prints."""
-        argv = [*self._network.enter, "/usr/sbin/bconsole", "-n", "-c", self._configuration("console")]
+        argv = [*self._network.enter, "/usr/sbin/bconsole", "-n", "-c", self.configuration("console")]
         done = subprocess.run(
             argv, input="\n".join(lines) + "\n", capture_output=True, text=True, timeout=LIMIT, check=True
         )
@@ -175,8 +184,12 @@ class Bacula:
         """All that the jobs said."""
         return (self.folder / "log").read_text()
 
+    def configuration(self, name: str) -> Path:
+        """The file with a daemon's configuration."""
+        return self.folder / f"{name}.conf"
+
     def _launch(self, name: str) -> subprocess.Popen[bytes]:
-        argv = [*self._network.enter, f"/usr/sbin/bacula-{name}", "-f", "-c", self._configuration(name)]
+        argv = [*self._network.enter, f"/usr/sbin/bacula-{name}", "-f", "-c", self.configuration(name)]
         with self._output(name).open("wb") as out:
             return subprocess.Popen(
                 argv, env=PLAIN, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT
@@ -199,9 +212,6 @@ class Bacula:
         ) as catalogue:
             return catalogue.execute(query, values).fetchall()
 
-    def _listens(self, name: str) -> bool:
+    def _runs(self, name: str) -> bool:
         assert self._processes[name].poll() is None, self._output(name).read_text()
-        return f":{self._ports[name]:04X} 00000000:0000 0A " in self._network.sockets.read_text()
-
-    def _configuration(self, name: str) -> Path:
-        return self.folder / f"{name}.conf"
+        return True

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-LIMIT = 180.0
+LIMIT = 600.0
 "Seconds after which a condition that we wait for will not come."
 
 

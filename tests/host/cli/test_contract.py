@@ -50,6 +50,12 @@ def test_post_without_any_configuration_succeeds(place):
     assert place.run("post", "nightly").silent
 
 
+def test_post_after_a_pre_that_failed_succeeds_in_silence(place):
+    place.write(open_="{stranger: {then: 'false'}}")
+    assert place.run("pre", "nightly").code == 71
+    assert place.run("post", "nightly").silent
+
+
 def test_post_twice_succeeds_twice(held_place):
     assert [held_place.run("post", "nightly").silent for _ in range(2)] == [True, True]
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 from .system import run
 
@@ -39,11 +40,17 @@ def new_volume(host_vg: str, name: str, size: str = "256M") -> Path:
     return Path("/dev") / host_vg / name
 
 
-def make_guest_disk(host_vg: str, name: str, guest_vg: str = "vg_guest1", size: str = "256M") -> GuestDisk:
+def make_guest_disk(
+    host_vg: str,
+    name: str,
+    guest_vg: str = "vg_guest1",
+    size: str = "256M",
+    more_files: Mapping[str, bytes] = MappingProxyType({}),
+) -> GuestDisk:
     """Make and fill the logical volume ``name``, and leave no trace of its volume group on the host."""
     disk = new_volume(host_vg, name, size)
     fstab = ROOT_FILES["etc/fstab"].replace(b"vg_guest1", guest_vg.encode())
-    root_files = {**ROOT_FILES, "etc/fstab": fstab}
+    root_files = {**ROOT_FILES, "etc/fstab": fstab, **more_files}
     with new_tree(disk, guest_vg) as tree:
         _fill(tree, root_files)
         _fill(tree / "boot", BOOT_FILES)

@@ -34,12 +34,9 @@ class Site:
         self.config = folder / "holdstill.yaml"
         self.archives = folder / "archives"
         self.archives.mkdir()
-        self.options = [
-            f"--config={self.config}",
-            f"--state={folder / 'state'}",
-            f"--trees={folder / 'trees'}",
-        ]
-        self.tree = folder / "trees" / "nightly" / "web"
+        self.trees = folder / "trees"
+        self.options = [f"--config={self.config}", f"--state={folder / 'state'}", f"--trees={self.trees}"]
+        self.tree = self.trees / "nightly" / "web"
 
     def configure(self, disk: Path, steps: str = STEPS) -> None:
         """Write the configuration of one guest, whose files are archived."""

@@ -1,1 +1,1 @@
-"""Scenarios on a host that is a server itself: it has a database. Nothing here runs outside."""
+"""Scenarios on a host that is a server itself: it has a database, and Bacula. Nothing here runs outside."""
