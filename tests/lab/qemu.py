@@ -13,8 +13,8 @@ KERNEL_WORDS = (
     "root=/dev/vda rw loglevel=4 panic=-1 systemd.show_status=auto sysctl.kernel.hung_task_timeout_secs=60"
     # Nobody in there spies on anybody, and what prevents it costs a third of the time in emulation.
     " mitigations=off"
-    # Three minutes otherwise, which may be too few beside other emulated machines.
-    " udev.event_timeout=600"
+    # One and a half and three minutes otherwise, which may be too few beside other emulated machines.
+    " systemd.default_timeout_start_sec=600 udev.event_timeout=600"
 )
 PROCESSORS = {
     "kvm": ("host", 2),

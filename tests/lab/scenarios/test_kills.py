@@ -42,8 +42,6 @@ FILL = "[sh, -c, 'dd if=/dev/urandom of=/dev/hostvg/web bs=1M count=6 seek=8 ofl
 COMMAND, RUN = "the command", "the run"
 KILLED = [(COMMAND,), (RUN,), (RUN, COMMAND)]
 TRIES = samples(1, 17)
-STALL = lvm_awake.PATIENCE
-"Seconds: the longest for which a guest may hang."
 LOOK = 0.001
 WRITE = 50
 "Milliseconds that the disk takes to write: so long are critical sections that a look of ours falls into them."
@@ -164,9 +162,8 @@ def kill(process: BaseProcess, command: int, killed: tuple[str, ...]) -> bool:
 
 def assert_the_guest_goes_on(origin: Origin) -> None:
     """Nobody has called «holdstill recover», and nobody is going to."""
-    wait_until(lambda: not origin.suspended, "the guest's disk is awake again", limit=2 * STALL)
+    wait_until(lambda: not origin.suspended, "the guest's disk is awake again")
     origin.writer.goes_on()
-    assert origin.writer.report()["stall"] < STALL
 
 
 def assert_put_right(site: Site, before: dict[str, object]) -> None:
@@ -268,8 +265,8 @@ def kill_in_critical_section(site: Site, origin: Origin, victim: str, first: str
     raise AssertionError(f"{victim} was never caught in its critical section")
 
 
-STEPS_OF_A_RUN = 40
-"More than there are records in the journal of the run below."
+RECORDS = range(1, 40)
+"More than there are in the journal of the run below; it has the first ten in any case."
 
 
 @pytest.mark.usefixtures("udev_rule", "lvm_filter")
@@ -278,7 +275,7 @@ def test_a_run_killed_at_each_of_its_journals_records_is_recovered(
 ) -> None:
     site.configure(guest_disk.path)
     before, reached = host_state(), []
-    numbers = rng("records").sample(range(1, STEPS_OF_A_RUN // 2), samples(2, 0)) or range(1, STEPS_OF_A_RUN)
+    numbers = rng("records").sample(RECORDS[:10], samples(2, 0)) or RECORDS
     for number in numbers:
         if not (records := kill_at_record(site, number)):
             break
