@@ -102,6 +102,7 @@ def _spoiled(verdict: Verdict) -> Outcome:
 
 def _still_at_work(held: Held) -> Outcome:
     why = f"Another process still works on run {held.run}; «holdstill held» tells, and «post» can be called again."
+    log.error("not let go of", run=held.run, why=why)
     failure = Failure(phase="release", sentence=why, code=ExitCode.UNAVAILABLE)
     return Outcome(run=held.run, job="", session="", failures=[failure])
 

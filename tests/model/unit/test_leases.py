@@ -6,9 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+import structlog
 
 from holdstill.errors import ExitCode
 from holdstill.journal import verdicts
+from holdstill.journal.journal import Journal
 from holdstill.journal.records import HandedOver, decode, encode
 from holdstill.journal.shelf import Now, journals_in, now
 from holdstill.journal.verdicts import KEPT_FOR, Verdict, leave_verdict, take_verdicts
@@ -143,6 +145,18 @@ def without_boottime(line):
     return (
         encode(HandedOver(lease_ends=record.lease_ends)) if isinstance(record, HandedOver) else line + b"\n"
     )
+
+
+def test_a_post_that_another_process_is_in_the_way_of_lets_go_of_nothing_and_the_log_says_so(trial):
+    [held] = trial.site.holds()
+    other = Journal.take(held.path)
+    with structlog.testing.capture_logs() as events:
+        [outcome] = trial.post()
+    other.leave()
+    assert outcome.code == ExitCode.UNAVAILABLE
+    [told] = [event for event in events if event["log_level"] == "error"]
+    assert f"Another process still works on run {held.run}" in told["why"]
+    assert trial.held()
 
 
 def test_a_verdict_that_cannot_be_written_does_not_stop_letting_go(trial, mocker):
