@@ -2,9 +2,9 @@
 
 It is told «freezing» before the command that freezes begins, «frozen» when that has ended, and «thawed», on its
 standard input. If that closes in between, the run is gone; if more than its limit goes by, the run hangs: then it lets
-go itself, and tries until that succeeds. The command that freezes may outlive the run: then it lets go at once, in case
-that is what the command waits for, and again when the command has ended. It uses nothing but the standard library, so
-that it is ready at once.
+go itself, and tries until that succeeds. The command that freezes may outlive the run, or its deadline: then it lets go
+at once, in case that is what the command waits for, and again when the command has ended. It uses nothing but the
+standard library, so that it is ready at once.
 """
 
 from __future__ import annotations
@@ -44,12 +44,21 @@ def main(within: float, at_most: float, nothing: str, thaw: Sequence[str]) -> in
     if state not in limits:
         return 0
     may_freeze_yet = state == "freezing" and run.is_at_work
+    if may_freeze_yet and _goes_on_alone():
+        return 1
     let_go_at_last(thaw, nothing)
     if may_freeze_yet:
         while run.is_at_work:
             time.sleep(BETWEEN_LOOKS)
         let_go_at_last(thaw, nothing)
     return 1
+
+
+def _goes_on_alone() -> bool:
+    """Have a child go on in our place, if there is memory for one: a run that lives does not wait for us long."""
+    with suppress(OSError):
+        return os.fork() > 0
+    return False
 
 
 def _pass_over(_number: int, _frame: object) -> None:

@@ -72,7 +72,8 @@ def _in_the_way(step: Step[Options], host: Host) -> list[Complaint]:
             )
             found.append(Complaint(wrong, ExitCode.CONFIG))
     if host.look(tree):
-        found.append(Complaint(f"{tree}, where guest {step.guest} would appear, exists already; remove it."))
+        there = f"{tree}, where guest {step.guest} would appear, exists already."
+        found.append(Complaint(f"{there} If «holdstill held {step.run.job}» tells of no hold, remove it."))
     return found
 
 

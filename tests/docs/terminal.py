@@ -43,7 +43,7 @@ def _run(script: str, folder: Path) -> str:
         return _read_all(ours)
     finally:
         os.close(ours)
-        shell.wait(timeout=60)
+        shell.wait(timeout=180)
 
 
 def _environment() -> dict[str, str]:

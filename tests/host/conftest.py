@@ -73,7 +73,7 @@ class Site:
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
 
     def argv(self, *arguments: str) -> list[str]:

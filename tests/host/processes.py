@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +33,19 @@ def name(pid: int) -> str:
 def children(pid: int) -> list[int]:
     """Give those that a process has started."""
     return [child for child, _ in command_lines() if parent(child) == pid]
+
+
+def session(pid: int) -> list[int]:
+    """Give a process, and those in its session (setsid(2)) if it leads one."""
+    return [pid, *(one for one, _ in command_lines() if session_of(one) == pid)]
+
+
+def session_of(pid: int) -> int:
+    """Give the process that leads its session; 0 if it has ended."""
+    try:
+        return os.getsid(pid)
+    except OSError:
+        return 0
 
 
 def runs(pid: int) -> bool:

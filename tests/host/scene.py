@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .processes import children, runs
+from .processes import children, runs, session
 
 COPROCESS = (
     "touch {0}/quiet; echo made >> {0}/story; {1}; echo ready; cat; echo let go >> {0}/story; rm -f {0}/quiet"
@@ -98,7 +98,7 @@ class Scene:
         process.kill()
         process.communicate()
         self.go_on(point)
-        assert eventually(lambda: not any(map(runs, beside)))
+        assert eventually(lambda: not any(runs(one) for pid in beside for one in session(pid)))
 
     def configure(self, disk: Path, *quiesce: str) -> None:
         """Configure a job; the last step waits for «snapshot»: what comes before it is quiet meanwhile."""

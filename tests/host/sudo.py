@@ -50,7 +50,7 @@ class BackupUser:
             text=True,
             errors="surrogateescape",
             check=False,
-            timeout=60,
+            timeout=120,
             **options,
         )
 

@@ -34,7 +34,7 @@ def test_it_is_frozen_while_the_snapshot_is_made_and_not_while_the_backup_runs(s
     assert scene.reached("snapshot")
     assert mounted.frozen
     scene.go_on("snapshot")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
     assert not mounted.frozen
     assert "fsfreeze" in [one["plugin"] for one in json.loads(out)["applications"]]
@@ -77,7 +77,7 @@ def test_it_is_thawed_by_the_run_when_the_guard_is_killed(scene, disk, mounted):
     assert scene.reached("snapshot")
     kill(*guards(mounted))
     scene.go_on("snapshot")
-    process.communicate(timeout=60)
+    process.communicate(timeout=90)
     assert not mounted.frozen
     assert scene.site.held() == []
 
@@ -117,7 +117,7 @@ def test_it_is_thawed_by_itself_when_the_snapshot_takes_too_long(scene, disk, mo
     assert scene.reached("snapshot")
     assert eventually(lambda: not mounted.frozen), "while the run still makes its snapshot"
     scene.go_on("snapshot")
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=90)
     assert process.returncode != 0
     assert "0.3 s" in err
 

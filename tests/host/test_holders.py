@@ -37,7 +37,7 @@ def start() -> Iterator[Start]:
 def end(process: subprocess.Popen[str]) -> None:
     assert process.stdin
     process.stdin.close()
-    process.wait(20)
+    process.wait(90)
     assert process.stdout
     process.stdout.close()
 
@@ -203,7 +203,7 @@ def test_release_waits_for_whoever_reads_and_goes_on_when_he_has_gone(site, expo
     while kept not in site.call("held").stdout:
         assert post.poll() is None
     end(reader)
-    assert post.wait(60) == 0
+    assert post.wait(90) == 0
     assert host_state()["mounts"] == host_state()["loops"] == []
     assert site.held() == []
 
@@ -240,5 +240,5 @@ def test_an_unmount_that_may_be_lazy_takes_the_path_away_and_waits_for_the_devic
     assert not tree.exists()
     assert post.poll() is None, "the device is in use, so nothing is over"
     end(reader)
-    assert post.wait(60) == 0
+    assert post.wait(90) == 0
     assert host_state() == before

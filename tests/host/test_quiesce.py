@@ -21,7 +21,7 @@ def test_it_is_quiet_while_the_snapshot_is_made_and_not_while_the_backup_runs(sc
     assert scene.reached("snapshot")
     assert scene.quiet
     scene.go_on("snapshot")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=90)
     assert process.returncode == 0, err
     assert not scene.quiet
     plugins = [one["plugin"] for one in json.loads(out)["applications"]]
@@ -76,7 +76,7 @@ def test_it_goes_on_by_itself_when_the_snapshot_takes_too_long(scene, disk, kind
     assert scene.reached("snapshot")
     assert eventually(lambda: not scene.quiet), "while the run still makes its snapshot"
     scene.go_on("snapshot")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=90)
     if if_not_quiet == "fail":
         assert process.returncode != 0
         assert "0.3 s" in err
@@ -176,7 +176,7 @@ def test_a_secret_reaches_the_program_and_nothing_else(scene, disk, kind):
     everything = b"".join(path.read_bytes() for path in (scene.site.folder / "state").rglob("*.jsonl"))
     arguments = b"".join(words for _, words in command_lines())
     scene.go_on("snapshot")
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=90)
     plan = scene.site.call("plan", "nightly").stdout
     for told in (everything.decode(), arguments.decode(errors="replace"), out, err, plan):
         assert "s3cr3t" not in told

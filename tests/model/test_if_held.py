@@ -7,6 +7,9 @@ import pytest
 from holdstill.errors import ExitCode, StillHeldError, UnavailableError
 from holdstill.journal.journal import Journal
 from holdstill.journal.shelf import journals_in
+from holdstill.run.plan import pretend
+from holdstill.run.prepare import complaints_of
+from holdstill.run.start import new_info, resolve
 from holdstill.testing import classic_disk, every_death, trial_in
 
 CONFIGURATION = """
@@ -48,6 +51,13 @@ def test_unless_the_site_says_otherwise_it_is_refused(new_trial):
     with pytest.raises(UnavailableError, match="is held for the session 'old'"):
         trial.pre(session="new")
     assert sessions(trial) == ["old"]
+
+
+def test_a_check_of_a_held_job_does_not_have_its_tree_removed(new_trial):
+    site = new_trial("fail").site
+    info = new_info(site, "nightly")
+    [complaint] = complaints_of(pretend(site, info, resolve(site, info)))
+    assert "If «holdstill held nightly» tells of no hold, remove it." in complaint.sentence
 
 
 @pytest.mark.parametrize("if_held", ["release", "take"])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import click
 
 from holdstill.cli.common import json_option, site
 from holdstill.cli.output import print_json, say, tell
 from holdstill.config.load import load
-from holdstill.errors import ConfigError, ExitCode, HoldstillError
+from holdstill.errors import ConfigError, ExitCode, HoldstillError, PermissionRefusedError
+from holdstill.journal.shelf import State
 from holdstill.places import Places
 from holdstill.run.plan import pretend
 from holdstill.run.prepare import complaints_of
@@ -20,15 +23,18 @@ from holdstill.words import Complaint
 @json_option
 @click.pass_obj
 def command(places: Places, job: str | None, as_json: bool) -> int:
-    """Validate the configuration, and look at every step of JOB, or of all jobs. Changes nothing."""
+    """Validate the configuration, and look at every step of JOB, or of all jobs. Changes nothing.
+
+    Of a job that is held at this moment the configuration alone is looked at: what it holds would be in its own way.
+    """
     here = site(places, log_to="terminal", level="error")
     config, _, complaints = load(places.config)
-    names = [job] if job else list(config.jobs)
+    names, held = [job] if job else list(config.jobs), _held(here)
     found: dict[str, list[Complaint]] = {}
     wrong: list[str] = []
     for name in names:
         try:
-            found[name] = _look(here, name)
+            found[name] = _look(here, name, held=name in held)
         except ConfigError as error:
             wrong += [complaint for complaint in error.complaints if complaint not in wrong]
         except HoldstillError as error:
@@ -36,22 +42,32 @@ def command(places: Places, job: str | None, as_json: bool) -> int:
     if not names:
         complaints.raise_any()
         wrong.append(f"{places.config}: there are no jobs in this configuration")
-    _tell(found, wrong, as_json=as_json)
+    _tell(found, wrong, held, as_json=as_json)
     if wrong:
         return ExitCode.CONFIG
     return next((complaint.code for complaints in found.values() for complaint in complaints), ExitCode.OK)
 
 
-def _look(here: Site, name: str) -> list[Complaint]:
+def _held(here: Site) -> set[str]:
+    """Give the jobs that are held or at work, as far as that can be seen: a configuration may be anybody's to check."""
+    with suppress(PermissionRefusedError):
+        held = [one.story.header for one in here.holds() if one.state is not State.ABANDONED]
+        return {header.job for header in held if header}
+    return set()
+
+
+def _look(here: Site, name: str, *, held: bool) -> list[Complaint]:
     info = new_info(here, name)
     run = pretend(here, info, resolve(here, info))
+    if held:
+        return []
     found = complaints_of(run)
     if not found:  # then what plugins say that take part in the phase
         run.plugins.phase("holdstill_prepare", run=run)
     return found
 
 
-def _tell(found: dict[str, list[Complaint]], wrong: list[str], *, as_json: bool) -> None:
+def _tell(found: dict[str, list[Complaint]], wrong: list[str], held: set[str], *, as_json: bool) -> None:
     if as_json:
         print_json({"configuration": wrong, "jobs": found})
         return
@@ -61,4 +77,4 @@ def _tell(found: dict[str, list[Complaint]], wrong: list[str], *, as_json: bool)
         for complaint in complaints:
             tell(f"{name}: {complaint.sentence}")
         if not complaints:
-            say(f"{name}: ready")
+            say(f"{name}: {'held now' if name in held else 'ready'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import types
 import typing
 from typing import Any, TypeVar
@@ -14,6 +15,17 @@ from holdstill.config.document import Document, Route
 from holdstill.text import nearest
 
 S = TypeVar("S", bound=msgspec.Struct)
+
+KINDS = {
+    "array": "a list",
+    "bool": "true or false",
+    "float": "a number",
+    "int": "a whole number",
+    "null": "nothing",
+    "object": "keys with values",
+    "str": "text",
+}
+"What msgspec calls kinds of values, in words of who writes YAML."
 
 
 class Typist:
@@ -83,7 +95,7 @@ class Typist:
         try:
             return msgspec.convert(value, wanted, dec_hook=units.decode)
         except msgspec.ValidationError as error:
-            self.complain(route, f"{_name(route)}: {_sentence(error)}")
+            self.complain(route, f"{_name(route)}: {_no_choice(wanted, value) or _sentence(error)}")
             return None
 
 
@@ -122,5 +134,19 @@ def _shown(value: object) -> str:
 
 
 def _sentence(error: msgspec.ValidationError) -> str:
-    cause = error.__cause__
-    return str(cause) if isinstance(cause, ValueError) else str(error).split(" - at ")[0].replace("`", "'")
+    if isinstance(error.__cause__, ValueError):
+        return str(error.__cause__)
+    return re.sub("`([^`]+)`", _in_words, str(error).split(" - at ")[0])
+
+
+def _no_choice(wanted: Any, value: object) -> str:
+    """Say what there is to choose from, if a value must be one of several words; else nothing."""
+    if typing.get_origin(wanted) is not typing.Literal:
+        return ""
+    words = [str(word) for word in typing.get_args(wanted)]
+    return f"{_shown(value)} is none of {', '.join(words)}{nearest(str(value), words)}"
+
+
+def _in_words(quoted: re.Match[str]) -> str:
+    kinds = quoted[1].split(" | ")
+    return " or ".join(KINDS[kind] for kind in kinds) if KINDS.keys() >= set(kinds) else f"'{quoted[1]}'"

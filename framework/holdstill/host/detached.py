@@ -18,6 +18,7 @@ from holdstill.host.failures import CommandFailedError
 from holdstill.host.interruption import Interruption
 from holdstill.host.service_manager import SOCKET
 
+TEMPORARY = "/tmp"  # noqa: S108  not our caller's $TMPDIR, which may be too long for a socket's address
 SYSTEMD = Path("/run/systemd/system")
 "It is there where systemd is the first process (sd_booted(3))."
 LIMIT = 60.0
@@ -67,7 +68,7 @@ def _in_a_unit(unit: str, argv: Sequence[str], within: float) -> None:
 
 def _in_a_session(argv: tuple[str, ...], within: float) -> None:
     with (
-        tempfile.TemporaryDirectory(prefix="holdstill-") as folder,
+        tempfile.TemporaryDirectory(prefix="holdstill-", dir=TEMPORARY) as folder,
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
     ):
         listener.bind(f"{folder}/begun")

@@ -38,9 +38,13 @@ class Interruption:
         os.close(self._bell)
 
     def listen(self) -> None:
-        """Take notes of signals from now on, also of those that our caller left ignored or blocked."""
+        """Take notes of signals from now on, also of those that our caller left ignored or blocked.
+
+        Whoever types Ctrl-Z waits: a guest that is quiet would be so for as long as we are suspended.
+        """
         for number in STOPPING:
             signal.signal(number, self._note)
+        signal.signal(signal.SIGTSTP, _pass_over)  # ignored, it would be by all commands, too
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
@@ -110,3 +114,7 @@ class Interruption:
             yield
         finally:
             self._shields -= 1
+
+
+def _pass_over(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing."""

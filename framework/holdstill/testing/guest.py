@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 WORK = "var/lib/busy"
 "Where in its root file system the guest writes: a file for each counter, and ``log``."
 NAMES = ("first", "second")
-STARTING = 30.0
-STOPPING = 30.0
+LIMIT = 120.0
+"Seconds that it has for what it is waited for: where others write, too, an fsync takes its time."
 
 
 class Counters(NamedTuple):
@@ -76,7 +76,7 @@ class BusyGuest:
             raise RuntimeError("The guest has not been started: enter it with «with».")
         return Counters(self._board[0], self._board[1])
 
-    def wait_for(self, turns: int, within: float = 30.0) -> Counters:
+    def wait_for(self, turns: int, within: float = LIMIT) -> Counters:
         """Wait until it has done so many turns more. Raises TimeoutError, or RuntimeError if it has died."""
         wanted = self.written.second + turns
         deadline = time.monotonic() + within
@@ -100,7 +100,7 @@ class BusyGuest:
             start_new_session=True,  # Ctrl-C is for us; the guest hears of it when its input ends
         )
         try:
-            self.wait_for(1, STARTING)
+            self.wait_for(1)
         except BaseException:
             self._stop()
             raise
@@ -118,7 +118,7 @@ class BusyGuest:
         if self._process is None:
             return ""
         try:
-            _, said = self._process.communicate(timeout=STOPPING)
+            _, said = self._process.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
             self._process.kill()
             _, said = self._process.communicate()

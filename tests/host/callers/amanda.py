@@ -29,6 +29,7 @@ inparallel 1
 logdir "{folder}/log"
 infofile "{folder}/info"
 indexdir "{folder}/index"
+ctimeout 180
 define tapetype virtual {{
     length 500 mbytes
 }}

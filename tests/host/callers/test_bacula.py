@@ -122,8 +122,7 @@ def test_a_job_whose_storage_daemon_dies_lets_go(bacula, site, gate, host_state)
         bacula.kill("sd")
         bacula.start("sd")
     assert bacula.end_of(job).status == "f"
-    assert host_state() == before
-    assert told_of_the_backup(site.folder) == "failed"
+    eventually(lambda: host_state() == before and told_of_the_backup(site.folder) == "failed")
 
 
 def test_a_cancelled_job_lets_go(bacula, site, gate, host_state):

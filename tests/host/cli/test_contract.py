@@ -526,6 +526,16 @@ def holdstill_release(run):
 """
 
 
+def test_nobody_suspends_what_may_keep_a_guest_quiet(place, gate):
+    place.write(open_=f"{{stranger: {{then: {gate.script}}}}}")
+    process = place.start("pre", "nightly", process_group=0)  # of its own, as a shell would have it
+    place.eventually(gate.reached.exists)
+    process.send_signal(signal.SIGTSTP)
+    gate.opened.touch()
+    assert place.wait(process).silent
+    assert place.run("post", "nightly").silent
+
+
 def test_a_signal_to_the_whole_group_leaves_nothing(place, gate):
     place.write(open_=f"{{stranger: {{then: {gate.script}}}}}")
     process = place.start("pre", "nightly", start_new_session=True)

@@ -86,6 +86,14 @@ def test_the_end_of_the_callers_process_group_does_not_end_it(slow_place, gate):
     assert slow_place.left() == []
 
 
+def test_a_folder_of_the_callers_for_temporary_files_is_not_used(held_place):
+    folder = held_place.root / ("long" * 30)
+    folder.mkdir()
+    more = {"env": os.environ | held_place.environment | {"TMPDIR": str(folder)}}
+    assert held_place.run("post", "nightly", "--detach", **more).silent
+    assert held_place.run("held", "--wait").code == 0
+
+
 def test_what_is_still_held_when_the_time_is_over_is_81(slow_place):
     assert slow_place.run("post", "nightly", "--detach").silent
     assert slow_place.run("held", "nightly", "--wait=0.1").code == 81
@@ -186,7 +194,9 @@ def holdstill_open(step, sources, hold):
 
 @hookimpl
 def holdstill_tend(facts):
-    Path(facts["file"]).write_text(str(os.getpid()))
+    fresh = Path(facts["file"] + ".new")  # that it can be read at any time
+    fresh.write_text(str(os.getpid()))
+    fresh.rename(facts["file"])
     return 0.1
 
 @hookimpl

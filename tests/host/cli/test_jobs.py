@@ -205,6 +205,31 @@ def test_a_plan_says_the_commands_and_does_none_of_them(place, backup):
     assert (place.left(), list(backup.iterdir())) == ([], [])
 
 
+IN_ITS_OWN_WAY = """
+from holdstill.plugin import Complaint, hookimpl
+
+@hookimpl
+def holdstill_check(steps, host):
+    return [Complaint("it is there already") for step in steps if host.look(step.run.trees)]
+
+@hookimpl
+def holdstill_open(sources):
+    return sources
+"""
+
+
+def test_a_check_finds_no_fault_with_what_the_job_itself_holds(place):
+    place.plugin("careful", IN_ITS_OWN_WAY)
+    place.write(open_="careful, stranger")
+    assert place.run("check").out == "nightly: ready\n"
+    assert place.run("pre", "nightly").silent
+    told = place.run("check")
+    assert (told.code, told.out, told.err) == (0, "nightly: held now\n", "")
+    assert place.run("check", "--json").json == {"configuration": [], "jobs": {"nightly": []}}
+    place.write(open_="carefull, stranger")
+    assert place.run("check").code == 78
+
+
 def test_a_check_says_that_all_is_ready(place):
     assert place.run("check").out == "nightly: ready\n"
     assert place.run("check", "nightly", "--json").json == {"configuration": [], "jobs": {"nightly": []}}

@@ -50,8 +50,9 @@ class Server:
 
     @contextmanager
     def running(self, more: str = "") -> Iterator[Server]:
-        options = f"{SETTINGS} -k {self.folder} -c archive_command='cp %p {self.folder}/wal/%f' {more}"
-        start = ("start", "-w", "-D", self.data, "-l", self.folder / "log", "-o", options)
+        archive = f"cp %p {self.folder}/wal/new && mv {self.folder}/wal/new {self.folder}/wal/%f"
+        options = f"{SETTINGS} -k {self.folder} -c archive_command='{archive}' {more}"
+        start = ("start", "-w", "-t", "180", "-D", self.data, "-l", self.folder / "log", "-o", options)
         started = as_postgres(BINARIES / "pg_ctl", *start, check=False)
         assert "server started" in started, (self.folder / "log").read_text()[-2000:]
         try:
@@ -198,7 +199,7 @@ def test_the_server_ends_it_itself_when_holdstill_hangs(job, numbers):
     eventually(lambda: not numbers.sessions())
     job.go_on()
     process.send_signal(signal.SIGCONT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=180)
     assert process.returncode != 0
     assert "guest db, quiesce: postgresql" in err
 

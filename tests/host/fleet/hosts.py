@@ -156,6 +156,6 @@ def entering(pid: int, *namespaces: str) -> tuple[str, ...]:
 def run(*argv: object, check: bool = True, **how: object) -> subprocess.CompletedProcess[str]:
     """Run a program, and keep what it says."""
     done = subprocess.run([str(word) for word in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          check=False, timeout=3 * LIMIT, **how)  # fmt: skip
+                          check=False, timeout=10 * LIMIT, **how)  # fmt: skip
     assert done.returncode == 0 or not check, f"{argv}: {done.stderr}"
     return done

@@ -69,7 +69,12 @@ class Owner:
         run("sh", "-ec", told("sh", "pip wheel"), cwd=ROOT, env=os.environ | self._environment() | more)
 
     def _environment(self) -> dict[str, str]:
-        return {"HOME": str(self.home), "PATH": f"{PROGRAMS}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+        patient = {"ANSIBLE_TIMEOUT": "120"}  # until a host answers
+        return {
+            "HOME": str(self.home),
+            "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+            "LC_ALL": "C.UTF-8",
+        } | patient
 
 
 def told(language: str, beginning: str) -> str:

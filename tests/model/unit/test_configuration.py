@@ -188,7 +188,7 @@ def test_all_mistakes_are_said_at_once_each_with_its_line(complaints):
         "12: the configuration has no key 'hosts'; known are guests, jobs, around",
         "3: guests.web has no key 'disk'; did you mean 'disks'?",
         "2: guests.web needs the key 'disks'",
-        "8: jobs.nightly.guests.1: Expected 'str | array', got 'int'",
+        "8: jobs.nightly.guests.1: Expected text or a list, got a whole number",
         "9: jobs.nightly.lease: '5 minutes' is not a time; write seconds, or a unit of s, m, h, d: 90s, 5m, 12h",
         "10: jobs.nightly.release-within: [] is not a time; write seconds, or a unit of s, m, h, d: 90s, 5m, 12h",
         (

@@ -27,6 +27,14 @@ def test_it_is_told_what_holdstill_understands(place):
     assert {"TIMESTAMP", "EXECUTE-WHERE", "MESSAGE-LINE"} <= told.keys()
 
 
+def test_its_script_answers_the_same_without_holdstill(place, tmp_path):
+    """Amanda ends a dump that has failed within seconds: what comes before the last step takes none."""
+    script = tmp_path / "script"
+    printed = place.run("caller", "amanda", "nightly", "--file", "script.sh").out
+    script.write_text(printed.replace("/usr/bin/sudo", "/nonexistent"))
+    assert place.shell(["sh", str(script), "support"]) == call(place, "support")
+
+
 @pytest.mark.parametrize("what", ["AMCHECK", "ESTIMATE", "BACKUP"])
 def test_its_application_is_told_where_the_files_are_for_as_long_as_they_are_held(place, what):
     before = call(place, f"PRE-DLE-{what}", *WORDS)

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from .conftest import LIMIT
+
 
 @dataclass
 class Kopia:
@@ -58,7 +60,7 @@ class Kopia:
         if self.over:
             self.over()
             child.kill()
-        out, self.said = child.communicate(timeout=60)
+        out, self.said = child.communicate(timeout=LIMIT)
         captured = dict(line.split("=", 1) for line in out.splitlines() if "=" in line)
         return child.returncode, captured.get("KOPIA_SNAPSHOT_PATH", "")
 
