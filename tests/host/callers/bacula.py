@@ -166,7 +166,7 @@ class Bacula:
 
     def end_of(self, job: int) -> Result:
         """Wait for a job's end."""
-        eventually(lambda: self._result(job).status in OVER)
+        eventually(lambda: self._result(job).status in OVER, pause=0.2)
         return self._result(job)
 
     def run(self, name: str) -> Result:

@@ -47,9 +47,9 @@ class Gate:
         self.path.touch()
 
 
-def eventually(condition: Callable[[], object]) -> None:
-    """Wait for a condition, with a limit."""
+def eventually(condition: Callable[[], object], pause: float = 0.01) -> None:
+    """Wait for a condition, with a limit; look again after each pause, of so many seconds."""
     ends = time.monotonic() + LIMIT
     while not condition():
         assert time.monotonic() < ends, "it did not come in time"
-        time.sleep(0.01)
+        time.sleep(pause)

@@ -142,6 +142,7 @@ def test_a_file_daemon_is_stopped_by_the_post_that_it_has_called_itself(bacula: 
     """With «--detach», for what one of its scripts has left behind in the tree."""
     before, first = host_state(), daemon()
     bacula.start_job("weekly")
-    wait_until(lambda: was_started_again(first), "the file daemon is started again")
+    wait_until(lambda: not Path(f"/proc/{first}").exists(), "the file daemon is stopped")
     site.call("held", "weekly", "--wait=30m")
+    assert was_started_again(first)
     assert host_state() == before
