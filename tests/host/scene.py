@@ -22,8 +22,8 @@ WHILE_QUIET = POINTS[1:4]
 GATED = """#!/bin/sh
 gate() {{ touch {0}/$1-reached; until test -e {0}/$1; do sleep 0.01; done; }}
 case $* in
-  *--freeze*|*domfsfreeze*|pause*) gate freezing; {1} || exit; gate frozen;;
-  *--unfreeze*|*domfsthaw*|unpause*) gate thawing; {2} || exit; gate thawed;;
+  *--freeze*|*domfsfreeze*|*'lock: true'*|pause*) gate freezing; {1} || exit; gate frozen;;
+  *--unfreeze*|*domfsthaw*|*fsyncUnlock*|unpause*) gate thawing; {2} || exit; gate thawed;;
   list*) echo 'Name ID Mem VCPUs State Time(s)'
          if test -e {0}/quiet; then echo 'web 1 900 1 --p--- 1.0'; else echo 'web 1 900 1 -b---- 1.0'; fi;;
 esac

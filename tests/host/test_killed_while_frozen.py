@@ -11,6 +11,7 @@ from .scene import POINTS, WHILE_QUIET
 KINDS = {
     "before-and-after": ("app", "before-and-after: {{before: {0} pause, after: {0} unpause}}"),
     "libvirt": ("virsh", "libvirt: {{domain: web}}"),
+    "mongodb": ("mongosh", "mongodb"),
     "xen-pause": ("xl", "xen-pause: {{domain: web}}"),
 }
 

@@ -196,7 +196,7 @@ SHAPES = {
             "web",
             "/dev/hostvg/web",
             quiesce="[redis, postgresql: {system-user: ''}, postgresql: {system-user: '', mode: backup}, mysql,"
-            " sqlite: {paths: [{root}/app.db]}, coprocess: {run: hush}]",
+            " mongodb, sqlite: {paths: [{root}/app.db]}, coprocess: {run: hush}]",
             open="[]",
         )
         + _job("web"),

@@ -97,6 +97,20 @@ def mariadb(machine: Machine, arguments: list[str]) -> str:
     return answer(MARIADB, arguments[-1])
 
 
+def mongosh(machine: Machine, arguments: list[str]) -> str:
+    """It evaluates what the plugin has it do, in a server in which locks are counted."""
+    script, locked = arguments[-1], "mongodb" in machine.kernel.frozen
+    if "fsyncUnlock" in script and not locked:
+        raise Refused(1, "MongoServerError: fsyncUnlock called when not locked")
+    if "throw" in script and locked:
+        raise Refused(1, "Error: it is locked already")
+    if "fsyncUnlock" in script:
+        machine.kernel.frozen.remove("mongodb")
+    if "lock: true" in script:
+        machine.kernel.frozen.add("mongodb")
+    return ""
+
+
 def redis_cli(machine: Machine, arguments: list[str]) -> str:
     del machine
     return REDIS[arguments[-1]]
@@ -156,6 +170,7 @@ def databases(machine: Machine) -> None:
     machine.tools = {
         "psql": Tool(psql, answers=session_of(POSTGRESQL)),
         "mariadb": Tool(mariadb, answers=session_of(MARIADB)),
+        "mongosh": Tool(mongosh),
         "redis-cli": Tool(redis_cli),
         PYTHON: Tool(python),
         "hush": Tool(silent),

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from holdstill.plugin import Answer, Role, RunInfo, Step
-from holdstill_plugins import mysql, postgresql, redis, sqlite
+from holdstill_plugins import mongodb, mysql, postgresql, redis, sqlite
 
 
 class WithoutTools:
@@ -142,6 +142,19 @@ def test_a_password_among_the_options_of_rediss_client_is_refused_without_tellin
     refused(redis.Options, connection)
 
 
+@pytest.mark.parametrize(
+    "connection", ["mongodb://me:x1@db/", "mongodb+srv://x1@db", "mongodb://me:x1/x1@db"]
+)
+def test_a_password_in_a_uri_of_mongodbs_is_refused_without_telling_it(connection):
+    refused(mongodb.Options, connection)
+
+
+@pytest.mark.parametrize("options", [{"user": "backup"}, {"password": "env:WORD"}])
+def test_a_user_of_mongodbs_needs_a_password(options):
+    with pytest.raises(ValueError, match="'user' and 'password' need each other"):
+        mongodb.Options(**options)
+
+
 @pytest.mark.parametrize("connection", ["postgresql://me:x1/x1@db/app", "postgresql:///app?password=x1"])
 def test_a_password_in_a_uri_of_postgresqls_is_refused_without_telling_it(connection):
     refused(postgresql.Options, connection)
@@ -159,6 +172,7 @@ def refused(options, connection):
         (mysql.Options, "-hprimary -upaul -P3306 --port=3306 --protocol=tcp --skip-password -S /run/p.sock"),
         (mysql.Options, "--ssl-ca=/etc/ssl/pas.pem --plugin-dir=/usr/lib/p -CDapp"),
         (redis.Options, "-h cache --user backup --tls -u rediss://cache:6379/0"),
+        (mongodb.Options, "mongodb://db-1:27017,db-2/?tls=true&appName=back@up"),
         (postgresql.Options, "postgresql://me@db:5432/app"),
     ],
 )
