@@ -33,7 +33,7 @@ SCENARIOS = Path(__file__).parent / "scenarios"
 DEADLINE = float(os.environ.get("HOLDSTILL_LAB_DEADLINE", "1200"))
 SHARE = int(os.environ.get("HOLDSTILL_LAB_SHARE", "1"))
 AT_ONCE = 2
-"How many machines work at the same time: in emulation, each has work for a processor."
+"How many machines work at the same time, if they can: in emulation, each has work for a processor."
 LONG = {"test_backups.py": 500, "test_postgresql.py": 200}
 "Seconds that some files take, whatever is drawn of them, so that the lanes end together; others, so many a scenario:"
 SHORT = 40
@@ -52,11 +52,11 @@ class Outside:
         files: dict[Path, list[pytest.Item]] = {}
         for item in filter(_is_scenario, self._session.items):
             files.setdefault(_together(item), []).append(item)
-        lanes: list[list[list[pytest.Item]]] = [[] for _ in range(AT_ONCE)]
+        lanes: list[list[list[pytest.Item]]] = [[] for _ in range(_free_processors(self._session.items))]
         for items in sorted(files.values(), key=_seconds, reverse=True):
             min(lanes, key=lambda lane: sum(map(_seconds, lane))).append(items)
         work = [[self._machine_for(kind, lane) for kind in KINDS.values()] for lane in lanes]
-        pool = ThreadPoolExecutor(AT_ONCE)
+        pool = ThreadPoolExecutor(len(lanes))
         for lane_work in work:
             pool.submit(_run, lane_work)
 
@@ -224,6 +224,12 @@ def _sample(items: list[pytest.Item]) -> list[pytest.Item]:
         chosen = rng("share", path.name).sample(range(len(those)), share)
         drawn += [those[number] for number in sorted(chosen)]
     return drawn
+
+
+def _free_processors(items: list[pytest.Item]) -> int:
+    """Tell how many processors the machines may have: the tests outside, if there are others, need one as well."""
+    others = any(not item.get_closest_marker("lab") for item in items)
+    return max(1, min(AT_ONCE, (os.cpu_count() or 1) - others))
 
 
 def _is_scenario(item: pytest.Item) -> bool:
