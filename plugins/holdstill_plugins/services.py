@@ -114,7 +114,7 @@ def unit(written: str) -> Unit:
 
 def _groups(host: Host, pid: str) -> list[str]:
     """Give the control groups of a process, one for each hierarchy (cgroups(7))."""
-    return [line.split(":", 2)[2] for line in _read(host, f"/proc/{pid}/cgroup").splitlines() if line]
+    return [line.split(":", 2)[2] for line in _read(host, f"/proc/{pid}/cgroup").split("\n") if line]
 
 
 def _is_in(group: str, other: str) -> bool:

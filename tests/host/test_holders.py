@@ -138,6 +138,16 @@ def test_a_mount_in_another_namespace_that_goes_with_ours_is_none(loop, tmp_path
         subprocess.run(["umount", "--recursive", above], check=True)
 
 
+def test_a_strangers_mount_with_any_white_space_in_its_name_hides_nobody(tree, tmp_path, start):
+    """The kernel escapes few of such characters, and in a user namespace of their own anybody can mount."""
+    odd = tmp_path / "a\fb\x85c\u2028d\u00a0e"
+    odd.mkdir()
+    mount = f"mount -t tmpfs -o size=1M none '{odd}'"
+    start("unshare", "--mount", "--propagation", "private", "sh", "-c", f"{mount}{SAY_READY}")
+    process = start("sh", "-c", f"true{SAY_READY}", cwd=tree)
+    assert ("sh", process.pid, "working folder") in held(tree)
+
+
 def test_another_mount_of_the_same_file_system_is_found(tree, tmp_path):
     copy = tmp_path / "copy"
     copy.mkdir()

@@ -132,8 +132,8 @@ def _goes_with(mount: Mount, ours: Mount) -> bool:
 
 
 def _mounts(process: Path) -> Iterator[Mount]:
-    """Give every mount that a process sees."""
-    lines = [line.split(" ") for line in _text(process / "mountinfo").splitlines()]
+    """Give every mount that a process sees. The kernel escapes no other white space than blank, tab and line feed."""
+    lines = [line.split(" ") for line in _text(process / "mountinfo").split("\n") if line]
     groups = {fields[0]: _groups(fields) for fields in lines}
     for fields in lines:
         point = re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), fields[4])

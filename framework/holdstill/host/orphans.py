@@ -35,7 +35,7 @@ def _is_in_execve(pid: int) -> bool:
 def _has_ended(pid: int) -> bool:
     """Whether it is only waited for by its parent, or gone (proc_pid_stat(5), field 3)."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in {b"Z", b"X"}
     except OSError:
         return True
 

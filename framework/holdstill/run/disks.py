@@ -58,7 +58,7 @@ def mounted_read_write(host: Host, path: str, kind: NodeKind) -> str:
 
 def _writable_mounts(host: Host) -> dict[str, str]:
     """Device number to mount point (proc_pid_mountinfo(5): field 3, 5 and 6)."""
-    lines = (line.split() for line in host.read("/proc/self/mountinfo").split("\n") if line)
+    lines = (line.split(" ") for line in host.read("/proc/self/mountinfo").split("\n") if line)
     found: dict[str, str] = {}
     for fields in [fields for fields in lines if "rw" in fields[5].split(",")]:
         found[fields[2]] = fields[4]

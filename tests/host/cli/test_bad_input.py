@@ -284,6 +284,17 @@ def test_a_disk_that_is_mounted_read_write_here(place, mounted):
     assert refused(place, 69, "is mounted read-write on this host", str(mounted))
 
 
+def test_a_disk_that_is_mounted_read_write_where_a_name_has_white_space_of_any_kind(place, mounted):
+    odd = place.root / "two\u00a0words\fthree"
+    odd.mkdir()
+    subprocess.run(["mount", "--bind", mounted, odd], check=True)
+    subprocess.run(["umount", mounted], check=True)
+    try:
+        assert refused(place, 69, "is mounted read-write on this host")
+    finally:
+        subprocess.run(["umount", "--detach-loop", odd], check=True)
+
+
 def test_a_disk_that_is_mounted_read_only_here_will_do(place, mounted):
     subprocess.run(["mount", "-o", "remount,ro", mounted], check=True)
     assert place.run("pre", "nightly").silent

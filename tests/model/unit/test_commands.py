@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -377,6 +379,16 @@ def test_a_process_in_the_middle_of_execve_is_taken_for_one_of_the_runs(host, le
     pid = leave_behind("another", "sh", "-c", "sleep 600 & echo $! > {0}")
     monkeypatch.setattr(orphans, "_words", lambda found, _file: [b""] if found == pid else [b"A=1"])
     assert host.still_running(run, os.getsid(0)) == [pid]
+
+
+def test_a_process_that_has_ended_is_none_whatever_the_bytes_of_its_name(host, monkeypatch):
+    """Older kernels show it as one in execve(2), and each cuts a name to 15 bytes, in the middle of a character."""
+    renames_itself = "import ctypes; ctypes.CDLL(None).prctl(15, b'caf\\xc3')"
+    ended = subprocess.Popen([sys.executable, "-c", renames_itself])
+    os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+    monkeypatch.setattr(orphans, "_words", lambda found, _file: [b""] if found == ended.pid else [b"A=1"])
+    assert host.still_running("r", os.getsid(0)) == []
+    ended.wait()
 
 
 def test_a_process_of_the_callers_without_an_environment_is_none_of_ours(host, leave_behind):

@@ -56,8 +56,9 @@ def _service_of(machine: Machine, process: str) -> str:
 
 
 def _cgroup(machine: Machine, process: str) -> str:
+    """A group may be called anything, as the folder that it is: a user's groups are made by that user."""
     name = _service_of(machine, process)
-    return f"0::/system.slice/{name}/inner\n" if name.endswith(".service") else "0::/system.slice\n"
+    return f"0::/system.slice/{name}/in\fner\n" if name.endswith(".service") else "0::/system.slice\n"
 
 
 def _stat(machine: Machine, process: str) -> str:
