@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import posixpath
 import shlex
+from collections.abc import Iterator
+from typing import Any
 
 from holdstill.plugin import (
     CommandFailedError,
@@ -18,9 +20,9 @@ from holdstill.plugin import (
     Host,
     Layer,
     NodeKind,
-    RunInfo,
     Search,
     SnapshotError,
+    Step,
     StorageError,
     Stray,
     human_bytes,
@@ -35,10 +37,14 @@ COPYING = 24 * 3600.0
 "How long copying an image may take, in seconds."
 
 
-def place(disk: Device, run: RunInfo, folder: str = "") -> str:
-    """Say where the copy of an image lies: beside it unless told otherwise, its name bearing the run's id."""
-    beside, name = posixpath.split(disk.path)
-    return posixpath.join(folder or beside, f".{name}.holdstill-{run.id}")
+def of(step: Step[Any], folder: str = "") -> Iterator[tuple[Device, str]]:
+    """Give each disk of a step with the path of its copy: beside it unless told otherwise.
+
+    Its name bears the run's id, and the guest's, as many guests' images may be called the same: ``web/disk.img``.
+    """
+    for disk in step.disks:
+        name = f".{step.guest}-{disk.name}.holdstill-{step.run.id}"
+        yield disk, posixpath.join(folder or posixpath.dirname(disk.path), name)
 
 
 def in_the_way(disk: Device, copy: str, host: Host) -> list[Complaint]:

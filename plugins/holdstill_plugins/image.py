@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -57,10 +56,8 @@ def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Compla
     return found
 
 
-def _copies(step: Step[Options]) -> Iterator[tuple[Device, str]]:
-    """Give each disk with the path of its copy."""
-    for disk in step.disks:
-        yield disk, copies.place(disk, step.run, step.options.folder)
+def _copies(step: Step[Options]) -> list[tuple[Device, str]]:
+    return list(copies.of(step, step.options.folder))
 
 
 @hookimpl

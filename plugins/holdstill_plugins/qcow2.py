@@ -7,7 +7,6 @@ bytes the guest made look like qcow2 could name any file of this host as its own
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import msgspec
@@ -60,7 +59,7 @@ def holdstill_check(steps: tuple[Step[Options], ...], host: Host) -> list[Compla
                 "«echo nbd > /etc/modules-load.d/nbd.conf»."
             )
         )
-    for disk, copy in (pair for step in steps for pair in _copies(step)):
+    for disk, copy in (pair for step in steps for pair in copies.of(step)):
         found += copies.in_the_way(disk, copy, host) or _unfit(disk, host)
     return found
 
@@ -76,12 +75,6 @@ def _unfit(disk: Device, host: Host) -> list[Complaint]:
         return [Complaint(f"{disk.path}, or what backs it, cannot be read: {error}", ExitCode.DATA)]
 
 
-def _copies(step: Step[Options]) -> Iterator[tuple[Device, str]]:
-    """Give each disk with the path of its copy."""
-    for disk in step.disks:
-        yield disk, copies.place(disk, step.run)
-
-
 @hookimpl
 def holdstill_snapshot(steps: tuple[Step[Options], ...], host: Host) -> tuple[MakeSnapshots, ...]:
     """Clone each image, then serve each clone."""
@@ -91,9 +84,9 @@ def holdstill_snapshot(steps: tuple[Step[Options], ...], host: Host) -> tuple[Ma
 
 
 def _snapshots(step: Step[Options], layers: list[Layer], host: Host, hold: Hold) -> tuple[Device, ...]:
-    for disk, copy in _copies(step):
+    for disk, copy in copies.of(step):
         copies.make(disk, copy, hold, host, clone=step.options.clone)
-    served = zip(_copies(step), layers, strict=True)
+    served = zip(copies.of(step), layers, strict=True)
     return tuple(_served(disk, copy, layer.size, hold, host) for (disk, copy), layer in served)
 
 
