@@ -55,6 +55,18 @@ def test_what_cannot_be_let_go_of_is_told_and_recovered_later(shapes, new_folder
     assert trial.state() == trial.before
 
 
+def test_a_defect_in_letting_go_is_told_as_what_it_leaves_held(shapes, new_folder, mocker):
+    trial = shapes["a logical volume"].trial(new_folder())
+    trial.machine.broken.add("umount")
+    mocker.patch.object(trial.machine, "holders", side_effect=RuntimeError("can't start new thread"))
+    outcome = trial.run()
+    assert outcome.code == ExitCode.STILL_HELD
+    assert {failure.code for failure in outcome.failures} == {ExitCode.BUG}
+    assert [held.what for held in reversed(outcome.still_held)] == trial.held()
+    trial.machine.broken.clear()
+    assert_recovered(trial, "nothing is kept open any more")
+
+
 def test_nothing_is_backed_up_if_an_application_cannot_be_let_go_of_whatever_it_need_not_be(
     shapes, new_folder
 ):

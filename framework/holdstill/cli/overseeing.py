@@ -48,6 +48,13 @@ def _nothing() -> None:
 
 def _give_up(places: Places, late: AtWork, *, recovers: bool) -> None:
     """End now: what is held was promised, and whoever lets go of it waits for the LVM commands that we leave."""
+    try:
+        _tell_why(places, late, recovers=recovers)
+    finally:  # whatever fails here: nobody watches any more, and this process would hang for ever
+        os._exit(ExitCode.BUG)
+
+
+def _tell_why(places: Places, late: AtWork, *, recovers: bool) -> None:
     stack = sys._current_frames().get(late.thread)
     log.error(
         "a hook does not end",
@@ -64,7 +71,6 @@ def _give_up(places: Places, late: AtWork, *, recovers: bool) -> None:
         "The log tells where it hangs.",
         ExitCode.BUG,
     )
-    os._exit(ExitCode.BUG)
 
 
 def _have_somebody_recover(places: Places) -> str:

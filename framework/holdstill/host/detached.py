@@ -67,24 +67,31 @@ def _in_a_unit(unit: str, argv: Sequence[str], within: float) -> None:
 
 
 def _in_a_session(argv: tuple[str, ...], within: float) -> None:
-    with (
-        tempfile.TemporaryDirectory(prefix="holdstill-", dir=TEMPORARY) as folder,
-        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
-    ):
-        listener.bind(f"{folder}/begun")
-        try:
-            process = subprocess.Popen(
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                cwd="/",
-                env={**ENVIRONMENT, SOCKET: f"{folder}/begun"},
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise UnavailableError(f"«{argv[0]}» cannot be started: {error.strerror}.") from None
-        _wait_until_begun(process, argv, listener, within)
+    try:
+        with (
+            tempfile.TemporaryDirectory(
+                prefix="holdstill-", dir=TEMPORARY, ignore_cleanup_errors=True
+            ) as folder,
+            socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener,
+        ):
+            listener.bind(f"{folder}/begun")
+            _wait_until_begun(_start(argv, f"{folder}/begun"), argv, listener, within)
+    except OSError as error:
+        raise UnavailableError(
+            f"«{argv[0]}» cannot be started in the background: {error.filename or argv[0]}: {error.strerror}."
+        ) from None
+
+
+def _start(argv: tuple[str, ...], address: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        argv,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+        env={**ENVIRONMENT, SOCKET: address},
+        start_new_session=True,
+    )
 
 
 def _wait_until_begun(

@@ -52,14 +52,20 @@ def release(run: Run, *, in_use: bool, session: int = 0) -> None:
     exposed, that it did not hold may be why.
     """
     with run.interruption.shield():
-        if not in_use and (left := commands_left(run, session or os.getsid(0))):
-            keep_all(run, f"a command of the run is still at work (pid {left[0]})")
-            return
-        if in_use or run.exposed:
-            attempt(run, "release", lambda: still_held_well(run))
-        phase(run, "release")
+        attempt(run, "release", lambda: _release(run, in_use=in_use, session=session or os.getsid(0)))
         if run.journal.open_promises and not run.outcome.still_held:
-            let_go(run)
+            keep_all(run, "letting go of it failed by a defect")
+
+
+def _release(run: Run, *, in_use: bool, session: int) -> None:
+    if not in_use and (left := commands_left(run, session)):
+        keep_all(run, f"a command of the run is still at work (pid {left[0]})")
+        return
+    if in_use or run.exposed:
+        attempt(run, "release", lambda: still_held_well(run))
+    phase(run, "release")
+    if run.journal.open_promises and not run.outcome.still_held:
+        let_go(run)
 
 
 def end(run: Run, unheard: Callable[[Outcome], None] = lambda _outcome: None) -> Outcome:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from holdstill.errors import UnavailableError
 from holdstill.host import detached
 from holdstill.host.failures import CommandFailedError
 
@@ -143,6 +144,15 @@ def test_what_does_not_begin_in_time_is_told_to_end(monkeypatch, place):
         detached.start_detached("late", ["sleep", "600"], within=0.1)
     [pid] = re.findall(r"\(pid (\d+)\)", str(failed.value))
     place.eventually(lambda: Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] == "Z")
+
+
+@pytest.mark.parametrize(("name", "argv"), [("gone", ["true"]), (".", ["/no/such/program"])])
+def test_what_cannot_be_started_is_a_sentence(monkeypatch, place, name, argv):
+    """A «pre» that holds already must not fail because nobody can look after it."""
+    monkeypatch.setattr(detached, "SYSTEMD", place.root / "no-systemd")
+    monkeypatch.setattr(detached, "TEMPORARY", str(place.root / name))
+    with pytest.raises(UnavailableError, match=r"in the background: .*: No such file or directory"):
+        detached.start_detached("never", argv)
 
 
 NO_BEGIN = """

@@ -142,6 +142,13 @@ def test_a_recover_that_is_given_up_leaves_it_to_the_next_one(hung_place):
     assert hung_place.left() == []
 
 
+def test_a_run_that_is_given_up_ends_whatever_fails_meanwhile(hung_place):
+    hurried(hung_place, "expose")
+    broken = "from holdstill.cli import overseeing\noverseeing.start_in_background = None\n"
+    hung_place.command = (*hung_place.command[:2], broken + HURRIED, *hung_place.command[3:])
+    assert hung_place.run("run", "nightly").code == 70
+
+
 def test_check_ends_too(hung_place):
     hurried(hung_place, "check")
     result = hung_place.run("check")
