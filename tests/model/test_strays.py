@@ -52,6 +52,19 @@ def test_what_a_run_holds_whose_journal_is_damaged_is_told_and_left_alone(shape,
     assert [outcome.still_held for outcome in trial.recover()] == [outcome.still_held for outcome in told]
 
 
+def test_strays_are_looked_for_also_while_what_a_damaged_journal_tells_of_is_still_held(shapes, new_folder):
+    trial = shapes["a logical volume"].trial(new_folder())
+    assert trial.pre().ok
+    [journal] = (trial.places.state / "journals").glob("*.jsonl")
+    header, _folder, _snapshot, *rest = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([header, b"?\n", b"?\n", *rest]))
+    trial.machine.kernel.boot += 1
+    trial.machine.broken.add("umount")
+    damaged, *astray = trial.recover()
+    assert (damaged.code, bool(damaged.failures)) == (ExitCode.STILL_HELD, True)
+    assert any("snapshot" in held.what for outcome in astray for held in outcome.still_held)
+
+
 def test_typing_what_is_told_of_strays_in_that_order_lets_go_of_all(shape, new_folder):
     trial = shape.trial(new_folder())
     assert trial.pre().ok

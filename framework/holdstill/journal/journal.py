@@ -74,12 +74,14 @@ class Journal:
             if not acquire(descriptor) or not _is_at(descriptor, path):
                 os.close(descriptor)
                 return None
-            story = tell(os.pread(descriptor, os.fstat(descriptor).st_size, 0))
+            content = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
         except OSError as error:
             os.close(descriptor)
             raise StorageError(f"The journal {path} cannot be read: {error.strerror}.") from None
-        journal = cls(path, descriptor, story)
-        if not story.damage:
+        journal = cls(path, descriptor, tell(content))
+        if journal.story.damage:
+            journal._go_on_behind(content)
+        else:
             journal._cut_torn_tail()
         journal._end_lease()
         return journal
@@ -139,22 +141,19 @@ class Journal:
         """Let go of the journal itself: whoever comes next can take it."""
         os.close(self._descriptor)
 
+    @property
+    def kept_as(self) -> Path:
+        """The name under which a journal that cannot be read whole is kept when its run has ended."""
+        return self.path.with_suffix(".damaged")
+
     def close(self) -> None:
         """End a run that holds nothing any more. A journal that comes back after a power cut does no harm."""
         with suppress(OSError):
-            self.path.unlink()
+            if self.story.damage:
+                self.path.rename(self.kept_as)  # it takes no room, and is whole or not at all
+            else:
+                self.path.unlink()
         self.leave()
-
-    def set_aside(self) -> Path:
-        """Keep a copy of a journal that cannot be read whole, under another name; give that name."""
-        kept = self.path.with_suffix(".damaged")
-        try:
-            kept.write_bytes(self.path.read_bytes())
-        except OSError as error:
-            raise StorageError(
-                f"The damaged journal {self.path} cannot be copied: {error.strerror}."
-            ) from None
-        return kept
 
     def _append_durably(self, record: Record) -> None:
         before = self._length
@@ -181,10 +180,17 @@ class Journal:
         try:
             os.fsync(self._descriptor)
             if not self._folder_synced:
-                _sync_folder(self.path.parent)
+                sync_folder(self.path.parent)
         except OSError as error:
             raise StorageError(f"The journal {self.path} cannot be written: {error.strerror}.") from None
         self._folder_synced = True
+
+    def _go_on_behind(self, content: bytes) -> None:
+        """Keep all of a damaged journal; what is written next must not become a part of half a line."""
+        self._length = len(content)
+        if not content.endswith(b"\n"):
+            with suppress(OSError):
+                self._length += os.write(self._descriptor, b"\n")
 
     def _cut_torn_tail(self) -> None:
         """A line after half a line could not be read: cut the half off. Shrinking needs no room."""
@@ -207,10 +213,11 @@ def _make_folder(folder: Path) -> None:
         return
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for above in list(folder.parents)[:2]:
-        _sync_folder(above)
+        sync_folder(above)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -5,14 +5,17 @@ A backup that read on while its hold was let go of read nothing, or something el
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Container, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from holdstill.errors import StorageError
+from holdstill.journal.journal import sync_folder
 from holdstill.journal.shelf import journals_in
 
 KEPT_FOR = 7 * 86400.0
@@ -40,10 +43,20 @@ def leave_verdict(state: Path, verdict: Verdict) -> None:
     path = journals_in(state) / f"{verdict.run}.verdict"
     try:
         if not path.exists():
-            path.touch(mode=0o600)
-            path.write_bytes(msgspec.json.encode(verdict) + b"\n")
+            _write(path, msgspec.json.encode(verdict) + b"\n")
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error.strerror}.") from None
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Have it on the disk, and never half of it: what it tells of is let go of next, and then nobody else knows."""
+    fresh = path.with_suffix(".unheard")
+    with open(fresh, "wb", opener=partial(os.open, mode=0o600)) as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.rename(path)
+    sync_folder(path.parent)
 
 
 def verdicts(state: Path) -> Iterator[tuple[Path, Verdict]]:

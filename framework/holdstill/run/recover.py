@@ -256,7 +256,7 @@ def _finish(site: Site, run: Run, journal: Journal, called: CallerVerdict | None
         if verdict:
             log.info("called", verdict=str(verdict))
         if journal.story.damage:
-            attempt(run, "release", lambda: _set_aside(journal))
+            attempt(run, "release", lambda: _tell_of_damage(journal))
         release(
             run,
             in_use=verdict is not None,
@@ -265,11 +265,10 @@ def _finish(site: Site, run: Run, journal: Journal, called: CallerVerdict | None
         return end(run, site.unheard) if called else end(run)
 
 
-def _set_aside(journal: Journal) -> None:
-    kept = journal.set_aside()
+def _tell_of_damage(journal: Journal) -> None:
     raise StorageError(
-        f"The journal {journal.path} is damaged: {journal.story.damage}. What could be read of it was let go of; "
-        f"it is kept as {kept}: «holdstill held --strays» tells what else is there; then remove that file."
+        f"The journal {journal.path} is damaged: {journal.story.damage}. What can be read of it is let go of; then it "
+        f"is kept as {journal.kept_as}: «holdstill held --strays» tells what else is there; then remove that file."
     )
 
 

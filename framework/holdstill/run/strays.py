@@ -41,8 +41,10 @@ def stray_outcomes(site: Site) -> list[Outcome]:
 
 
 def was_damaged(site: Site) -> bool:
-    """Tell whether a damaged journal was set aside, and nobody has taken it away yet."""
-    return any(journals_in(site.places.state).glob("*.damaged"))
+    """Tell whether a damaged journal is there: of what is still held, or kept until somebody removes it."""
+    stories = [held.story for held in site.holds() if not held.story.newer]
+    still_held = any(story.damage and story.open for story in stories)
+    return still_held or any(journals_in(site.places.state).glob("*.damaged"))
 
 
 def _look(site: Site) -> tuple[list[Stray], list[Failure]]:

@@ -75,10 +75,33 @@ def test_a_fact_that_could_not_be_read_back_is_refused_before_anything_is_promis
 
 def test_a_damaged_journal_is_kept_under_another_name(journal):
     promise(journal)
-    kept = journal.set_aside()
-    assert kept != journal.path
-    assert kept.read_bytes() == journal.path.read_bytes()
-    assert kept.suffix != ".jsonl"
+    damage(journal)
+    written = journal.path.read_bytes()
+    taken = Journal.take(journal.path)
+    taken.close()
+    assert not journal.path.exists()
+    assert taken.kept_as.read_bytes() == written
+    assert taken.kept_as.suffix != ".jsonl"
+
+
+@pytest.mark.parametrize("tail", ["", "torn"])
+def test_what_is_promised_behind_the_damage_is_read_again(journal, tail):
+    """Whoever lets go of what a damaged journal tells may have to stop a service for that, and to start it again."""
+    promise(journal)
+    damage(journal)
+    with journal.path.open("a") as file:
+        file.write(tail)
+    taken = Journal.take(journal.path)
+    made = promise(taken)
+    taken.leave()
+    assert made in Journal.take(journal.path).open_promises
+
+
+def damage(journal):
+    """Have a line in the middle of it that cannot be read, when its run has died."""
+    journal.leave()
+    header, *rest = journal.path.read_bytes().splitlines(keepends=True)
+    journal.path.write_bytes(b"".join([header, b"?\n", *rest]))
 
 
 # Who may have it

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from holdstill.errors import ExitCode
+from holdstill.errors import ExitCode, StorageError
 from holdstill.journal import verdicts
 from holdstill.journal.journal import Journal
 from holdstill.journal.records import HandedOver, decode, encode
@@ -160,7 +160,7 @@ def test_a_post_that_another_process_is_in_the_way_of_lets_go_of_nothing_and_the
 
 
 def test_a_verdict_that_cannot_be_written_does_not_stop_letting_go(trial, mocker):
-    mocker.patch.object(Path, "touch", side_effect=OSError(28, "No space left on device"))
+    mocker.patch.object(Path, "rename", side_effect=OSError(28, "No space left on device"))
     assert codes(reap(trial)) == [ExitCode.OK]
     assert trial.state() == trial.before
 
@@ -177,6 +177,17 @@ def test_the_first_verdict_on_a_run_counts_and_is_given_once(state):
     leave_verdict(state, Verdict(run="r", job="nightly", session="default", sentence="another"))
     assert take_verdicts(state, "nightly", "default") == [VERDICT]
     assert take_verdicts(state, "nightly", "default") == []
+
+
+def test_a_verdict_that_could_not_be_put_on_the_disk_is_none_and_can_be_left_again(state, mocker):
+    journals_in(state).mkdir(parents=True)
+    full = mocker.patch.object(os, "fsync", side_effect=OSError(28, "No space left on device"))
+    with pytest.raises(StorageError, match="No space left on device"):
+        leave_verdict(state, VERDICT)
+    assert list(verdicts.verdicts(state)) == []
+    mocker.stop(full)
+    leave_verdict(state, VERDICT)
+    assert take_verdicts(state, "nightly", "default") == [VERDICT]
 
 
 def test_a_verdict_that_nobody_asks_for_does_not_stay_for_ever(state):
