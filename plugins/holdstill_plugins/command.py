@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from contextlib import suppress
 
 import msgspec
 
@@ -104,7 +105,9 @@ def _run(step: Step[Options], host: Host, arguments: list[str], environment: dic
 
 
 def _show(text: str) -> None:
-    sys.stderr.write(text)
+    """Show it to a person; that their terminal has gone ends no backup."""
+    with suppress(OSError):
+        sys.stderr.write(text)
 
 
 def _environment(step: Step[Options], trees: list[str], devices: list[str]) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from holdstill.log import Event, stderr_is_terminal
@@ -19,7 +20,10 @@ HIDDEN = {"event", "level", "exception", "job", "run"}
 
 
 class Screen:
-    """Standard error, if it is a terminal: a line an event, and a bar for what takes long."""
+    """Standard error, if it is a terminal: a line an event, and a bar for what takes long.
+
+    A terminal that has gone (EIO), as that of who has logged out, ends no backup.
+    """
 
     def __init__(self) -> None:
         self._bar: Bar | None = None
@@ -41,10 +45,14 @@ class Screen:
 
     def begin(self, what: str, total: int) -> None:
         """See :meth:`holdstill.words.Progress.begin`."""
+        self.stop()
+        with suppress(OSError):
+            self._begin(what, total)
+
+    def _begin(self, what: str, total: int) -> None:
         from rich import progress
         from rich.console import Console
 
-        self.stop()
         self._bar = progress.Progress(
             progress.TextColumn("         {task.description}"),
             progress.BarColumn(),
@@ -60,13 +68,15 @@ class Screen:
     def at(self, amount: int) -> None:
         """See :meth:`holdstill.words.Progress.at`."""
         if self._bar and self._task is not None:
-            self._bar.update(self._task, completed=amount)
+            with suppress(OSError):
+                self._bar.update(self._task, completed=amount)
 
     def stop(self) -> None:
         """Take the bar away."""
-        if self._bar:
-            self._bar.stop()
-        self._bar = None
+        bar, self._bar = self._bar, None
+        if bar:
+            with suppress(OSError):
+                bar.stop()
 
 
 def _styled(code: str, text: str) -> str:
