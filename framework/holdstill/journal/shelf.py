@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from holdstill.errors import PermissionRefusedError
+from holdstill.errors import PermissionRefusedError, StorageError
 from holdstill.journal.lock import taken
 from holdstill.journal.records import HandedOver
 from holdstill.journal.story import Story, tell
@@ -57,7 +57,10 @@ def now() -> Now:
 
 
 def holds(state: Path, boot: str, at: Now | None = None) -> Iterator[Held]:
-    """Give every hold of this host, as it is at that moment, oldest first, changing and locking nothing."""
+    """Give every hold of this host, as it is at that moment, oldest first, changing and locking nothing.
+
+    Raises PermissionRefusedError or StorageError if there is no looking into the folder with the journals.
+    """
     folder = journals_in(state)
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".jsonl")
@@ -65,6 +68,8 @@ def holds(state: Path, boot: str, at: Now | None = None) -> Iterator[Held]:
         return
     except PermissionError:
         raise PermissionRefusedError(f"{folder} can be read by root only; try «sudo holdstill …».") from None
+    except OSError as error:
+        raise StorageError(f"The journals in {folder} cannot be read: {error.strerror}.") from None
     for path in paths:
         if held := _looked_at(path, boot, at or now()):
             yield held

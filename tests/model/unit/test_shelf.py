@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from holdstill.errors import PermissionRefusedError
+from holdstill.errors import PermissionRefusedError, StorageError
 from holdstill.journal import shelf
 from holdstill.journal.journal import Journal
 from holdstill.journal.records import HandedOver, Header, encode
@@ -123,6 +123,13 @@ def test_a_journal_that_cannot_be_read_is_told_of_with_the_others(state, journal
 def test_whoever_may_not_look_is_told_who_may(state, mocker):
     mocker.patch("pathlib.Path.iterdir", side_effect=PermissionError(13, "Permission denied"))
     with pytest.raises(PermissionRefusedError, match="root only; try «sudo holdstill …»"):
+        list(holds(state, BOOT))
+
+
+def test_a_folder_of_journals_that_is_none_is_a_sentence(state):
+    state.mkdir(exist_ok=True)
+    journals_in(state).write_text("no folder")
+    with pytest.raises(StorageError, match=r"The journals in .* cannot be read: Not a directory\."):
         list(holds(state, BOOT))
 
 
