@@ -59,6 +59,14 @@ def test_numbers_are_never_used_twice_not_even_after_taking_over(journal):
     taken.leave()
 
 
+def test_guests_that_are_opened_at_once_promise_each_under_a_number_of_its_own(journal, mocker):
+    mocker.patch.object(module, "encode", lambda record: encode(record) if os.sched_yield() is None else b"")
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda number: promise(journal, str(number)), range(200)))
+    assert sorted(one.number for one in made) == list(range(1, 201))
+    assert retold(journal).open == journal.open_promises
+
+
 def test_the_end_of_a_run_is_the_end_of_its_journal(journal):
     journal.close()
     assert not journal.path.exists()
