@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from holdstill.errors import ExitCode
+from holdstill.run.release import TRY_AGAIN
 from holdstill.run.start import new_info, resolve
 from holdstill.testing import DEATHS, Fault, Kind, Trial, every_point, plugins_in
 from holdstill.testing.conformance import Conformance, assert_recovered
@@ -53,6 +54,23 @@ def test_what_cannot_be_let_go_of_is_told_and_recovered_later(shapes, new_folder
     trial.machine.broken.clear()
     assert all(outcome.ok for outcome in trial.recover())
     assert trial.state() == trial.before
+
+
+def test_a_release_goes_on_as_soon_as_its_reader_has_gone(shapes, new_folder, mocker):
+    trial = shapes["a logical volume"].trial(new_folder())
+    machine = trial.machine
+    assert trial.pre().ok
+    machine.opened.add(f"{trial.places.trees}/nightly/web")
+    pause = machine.pause
+
+    def leave_meanwhile(seconds, *, until):
+        machine.opened.clear()
+        return pause(seconds, until=until)
+
+    mocker.patch.object(machine, "pause", leave_meanwhile)
+    [outcome] = trial.post()
+    assert outcome.ok
+    assert 0 < machine.spent < TRY_AGAIN
 
 
 def test_a_defect_in_letting_go_is_told_as_what_it_leaves_held(shapes, new_folder, mocker):

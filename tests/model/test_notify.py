@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from email import message_from_bytes, policy
@@ -220,6 +221,16 @@ def test_it_is_told_again_after_a_while(new_trial, stuck, ear):
     trial = new_trial(more="again-after: 0")
     stuck.why = "it is in use"
     trial.run()
+    trial.recover()
+    assert len(messages(ear)) == 2
+
+
+def test_a_clock_that_was_wrong_and_is_set_back_silences_nobody(trial, stuck, ear):
+    stuck.why = "it is in use"
+    trial.run()
+    [remembered] = (trial.places.state / "plugins" / "notify").iterdir()
+    in_ten_years = remembered.stat().st_mtime + 10 * 365 * 86400
+    os.utime(remembered, (in_ten_years, in_ten_years))
     trial.recover()
     assert len(messages(ear)) == 2
 

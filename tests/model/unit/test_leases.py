@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
 from holdstill.errors import ExitCode, StorageError
 from holdstill.journal import verdicts
 from holdstill.journal.journal import Journal
-from holdstill.journal.records import HandedOver, decode, encode
+from holdstill.journal.records import VERSION, HandedOver, decode, encode
 from holdstill.journal.shelf import Now, journals_in, now
 from holdstill.journal.verdicts import KEPT_FOR, Verdict, leave_verdict, take_verdicts
 from holdstill.run import conduct, recover
@@ -103,6 +104,7 @@ def test_a_post_of_another_session_or_job_is_told_nothing(trial):
 def test_a_post_after_the_lease_with_all_still_held_is_in_time(trial):
     outcomes = recover.post(later(trial, clock=2 * HOUR, boottime=2 * HOUR), "nightly", "default")
     assert codes(outcomes) == [ExitCode.OK]
+    assert trial.post() == [], "nobody is told later that it was too late"
 
 
 def test_a_new_hold_of_the_session_has_nothing_to_do_with_the_old_one(trial):
@@ -157,6 +159,16 @@ def test_a_post_that_another_process_is_in_the_way_of_lets_go_of_nothing_and_the
     [told] = [event for event in events if event["log_level"] == "error"]
     assert f"Another process still works on run {held.run}" in told["why"]
     assert trial.held()
+
+
+def test_a_run_of_a_newer_holdstill_that_is_at_work_is_told_of_as_any_other(trial):
+    [held] = trial.site.holds()
+    assert codes(trial.post()) == [ExitCode.OK]
+    newer = msgspec.structs.replace(held.story.header, id="newer", version=VERSION + 1)
+    living = Journal.create(held.path.parent, newer)
+    assert codes(trial.post()) == [ExitCode.UNAVAILABLE]
+    living.leave()
+    assert codes(trial.post()) == [ExitCode.STILL_HELD]
 
 
 def test_a_verdict_that_cannot_be_written_does_not_stop_letting_go(trial, mocker):
