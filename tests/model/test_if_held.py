@@ -51,6 +51,25 @@ def test_unless_the_site_says_otherwise_it_is_refused(new_trial):
     with pytest.raises(UnavailableError, match="is held for the session 'old'"):
         trial.pre(session="new")
     assert sessions(trial) == ["old"]
+    assert trial.machine.spent == 0, "there is nothing to wait for"
+
+
+def test_what_another_process_lets_go_of_is_waited_for_whoever_reads_it(new_trial, mocker):
+    trial = new_trial("release")
+    [held] = trial.site.holds()
+    other, pause = Journal.take(held.path), trial.machine.pause
+    read_by_somebody(trial)
+
+    def finish_meanwhile(seconds):
+        if trial.machine.opened:
+            trial.machine.opened.clear()
+            other.leave()
+            trial.recover()
+        return pause(seconds)
+
+    mocker.patch.object(trial.machine, "pause", finish_meanwhile)
+    assert trial.pre(session="new").ok
+    assert sessions(trial) == ["new"]
 
 
 def test_a_check_of_a_held_job_does_not_have_its_tree_removed(new_trial):
