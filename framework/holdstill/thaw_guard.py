@@ -26,6 +26,8 @@ LONGEST_TRY = 600.0
 "Seconds after which a command that thaws hangs: another one may get through."
 BETWEEN_LOOKS = 0.2
 "Seconds between two looks at whether the command that freezes has ended; it is no child of ours."
+LONGEST_WAIT = 20 * 86400.0
+"Seconds; poll(2) takes no more milliseconds than fit an int."
 CHUNK = 4096
 MARK = "HOLDSTILL_STARTED_FOR"
 "The variable that the run's commands bear, as we do; see «holdstill.host.orphans»."
@@ -69,7 +71,7 @@ def _said(limit: float | None) -> str:
     """Wait for the next thing that we are told; empty if the input closes, or nothing comes in time."""
     poll = select.poll()
     poll.register(0, select.POLLIN)
-    if poll.poll(None if limit is None else limit * 1000):
+    if poll.poll(None if limit is None else min(limit, LONGEST_WAIT) * 1000):
         return os.read(0, CHUNK).decode().rstrip("\n").rpartition("\n")[2]
     print(f"it was let go of after {limit:g} s, the longest that it may be held", file=sys.stderr)
     return ""

@@ -14,6 +14,7 @@ import pytest
 from holdstill import thaw_guard
 from holdstill.host.orphans import MARK
 
+YEAR = 365 * 86400
 LIMIT = 90.0
 "Seconds after which what we wait for will not come."
 
@@ -75,6 +76,13 @@ def test_it_lets_go_of_what_may_be_frozen_when_the_run_is_gone(new_guard, told, 
     status, _ = guard.end()
     assert guard.times == times
     assert status == (times > 0)
+
+
+def test_it_can_wait_for_as_long_as_a_time_may_be(new_guard):
+    guard = new_guard(within=10 * YEAR, at_most=10 * YEAR)
+    guard.tell("frozen")
+    assert guard.end() == (1, "")
+    assert guard.times == 1
 
 
 def test_it_lets_go_once_more_when_a_command_that_outlived_the_run_has_ended(new_guard, tmp_path):
