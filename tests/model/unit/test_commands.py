@@ -399,6 +399,12 @@ def test_a_process_of_the_callers_without_an_environment_is_none_of_ours(host, l
 # Companions
 
 
+def test_a_companion_may_take_longer_than_poll_can_wait(host, monkeypatch):
+    monkeypatch.setattr(command, "LONGEST_POLL", 0.01)
+    with host.companion("sh", "-c", "sleep 0.2; echo ready; cat", limit=90) as slow:
+        assert slow.first == "ready"
+
+
 def test_a_companion_tells_that_it_is_ready_and_ends_when_it_is_left(host, tmp_path):
     script = f"echo ready; read -r _; echo ended > {tmp_path}/end"
     with host.companion("sh", "-c", script):
