@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from holdstill.errors import ExitCode, UnavailableError
+from holdstill.host import alone
 from holdstill.host.real import RealHost
 from holdstill.testing import Trial, classic_disk, every_death, plain_disk, trial_in
 
@@ -106,3 +107,15 @@ def test_a_disk_is_known_by_whatever_path_and_free_again_when_its_holder_is_kill
         process.communicate()
     with host.alone_with(str(link), within=10):
         assert list(Path(tmp_path / "locks").iterdir())
+
+
+def test_all_take_the_locks_of_disks_in_one_order_so_that_no_two_wait_for_each_other(tmp_path, mocker):
+    disks, taken = [f"/dev/hostvg/{name}" for name in "abcdefgh"], mocker.spy(alone, "_open")
+    for asked in (disks, disks[::-1], [*disks[3:], *disks]):
+        with alone.alone_with(tmp_path, asked, 0, float):
+            pass
+    paths = [call.args[0] for call in taken.call_args_list]
+    assert paths[:8] == paths[8:16] == paths[16:]
+    assert [len(set(paths[:8])), len(paths)] == [8, 24]
+    with alone.alone_with(tmp_path, disks[:1], 0, float):
+        assert taken.call_args.args[0] == paths[0]
