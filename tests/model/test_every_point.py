@@ -139,6 +139,21 @@ def test_nothing_is_undone_while_a_command_of_the_dead_run_is_still_at_work(shap
     assert_recovered(trial, lvcreate)
 
 
+def test_a_backup_that_fails_says_so_if_what_it_read_did_not_hold(shapes, new_folder):
+    trial = shapes["a logical volume"].trial(new_folder())
+
+    def overflow(_trees):
+        for name, volume in trial.machine.kernel.volumes.items():
+            volume.invalid = "/hs_" in name
+        return 1
+
+    trial.machine.programs["backup-program"] = overflow
+    outcome = trial.run()
+    assert outcome.code == ExitCode.BACKUP_FAILED
+    assert "backup-program" in outcome.sentence
+    assert "overflowed" in outcome.sentence
+
+
 def test_an_overflow_fails_the_post_even_after_the_lease_has_ended(shapes, new_folder):
     trial = shapes["a logical volume"].trial(new_folder())
     assert trial.pre().ok

@@ -102,6 +102,23 @@ def test_it_says_what_took_so_long_and_how_long_it_had(shapes, new_folder):
     )
 
 
+def test_letting_go_is_tried_again_in_the_time_that_is_kept_for_it(shapes, new_folder, mocker):
+    shape = shapes["a logical volume"]
+    mount = number_of(shape.trial(new_folder()), "mount")
+    trial = shape.trial(new_folder())
+    trial.machine.fault, pause = Fault(mount, Kind.SLOW), trial.machine.pause
+    trial.machine.broken.add("lvremove")
+
+    def mend_meanwhile(seconds, *, until=()):
+        trial.machine.broken.clear()
+        return pause(seconds, until=until)
+
+    mocker.patch.object(trial.machine, "pause", mend_meanwhile)
+    assert trial.pre(within=40).code == ExitCode.UNAVAILABLE
+    assert trial.machine.spent <= 40
+    assert trial.state() == trial.before
+
+
 def test_a_command_of_lvm_is_not_killed_and_its_end_is_waited_for(shapes, new_folder):
     """In 100 seconds, of which it is told to end at the 90th, and has the time up to the 105th."""
     trial, outcome = slow(shapes["a logical volume"], new_folder, "lvcreate", 120)
