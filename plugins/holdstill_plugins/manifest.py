@@ -70,14 +70,24 @@ def _digest_of(path: str, meter: _Meter) -> str:
         raise OSError(error.errno, error.strerror, path) from None
 
 
-def walk(folder: str, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """Give every path beneath ``folder`` with its status, in order, following no link."""
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        status = os.lstat(path)
-        yield prefix + name, status
+def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Give every path beneath ``folder`` with its status, in order, following no link.
+
+    Folders may be in each other deeper than Python lets functions be.
+    """
+    levels = [_paths_in(folder, "")]
+    while levels:
+        if (path := next(levels[-1], None)) is None:
+            levels.pop()
+            continue
+        status = os.lstat(os.path.join(folder, path))
+        yield path, status
         if stat.S_ISDIR(status.st_mode):
-            yield from walk(path, f"{prefix}{name}/")
+            levels.append(_paths_in(folder, f"{path}/"))
+
+
+def _paths_in(folder: str, inside: str) -> Iterator[str]:
+    return iter([inside + name for name in sorted(os.listdir(os.path.join(folder, inside)))])
 
 
 def _entry(

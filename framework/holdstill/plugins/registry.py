@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -14,7 +13,7 @@ import pluggy
 from holdstill import hookspecs
 from holdstill.errors import HoldstillError, PluginBugError, UnavailableError
 from holdstill.plugins.api import mismatch
-from holdstill.plugins.load import Found, find
+from holdstill.plugins.load import Found
 from holdstill.plugins.overseer import Bounded, Overseer
 from holdstill.text import nearest
 from holdstill.words import NoOptions, Role
@@ -45,11 +44,6 @@ class Registry:
         self.overseer = Overseer()
         for plugin in found:
             self.add(plugin)
-
-    @classmethod
-    def of_this_host(cls, drop_ins: Path) -> Registry:
-        """Load what is installed and what the site dropped in."""
-        return cls(find(drop_ins))
 
     def add(self, found: Found) -> None:
         """Register a plugin, or remember why it cannot be."""
