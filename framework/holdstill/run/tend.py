@@ -64,9 +64,12 @@ class Tender:
         self._said: dict[int, str] = {}
 
     def tend(self, over_within: Callable[[float], bool]) -> None:
-        """Go on until ``over_within``, which waits for that many seconds at most, says that it is over."""
+        """Go on until ``over_within``, which waits for that many seconds at most, says that it is over.
+
+        There is nothing to go on with if the plugins that have made the promises are not there any more.
+        """
         try:
-            while not over_within(max(0.0, min(self._due.values()) - time.monotonic())):
+            while self._due and not over_within(max(0.0, min(self._due.values()) - time.monotonic())):
                 for number, due in self._due.items():
                     if due <= time.monotonic():
                         self._due[number] = time.monotonic() + self._next(self._promises[number])

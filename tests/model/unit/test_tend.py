@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from holdstill.errors import ExitCode
+from holdstill.plugins.registry import Registry
 from holdstill.run import tend
 from holdstill.testing import Trial, classic_disk, trial_in
 from holdstill_plugins import lvm_fill
@@ -132,3 +133,11 @@ def told():
     """All that is logged."""
     with structlog.testing.capture_logs() as events:
         yield events
+
+
+def test_where_nothing_can_be_looked_after_there_is_nothing_to_wait_for(trial):
+    """The plugin was removed after its promise was made."""
+    trial.machine.programs["backup-program"] = lambda _trees: 0
+    assert trial.pre().ok
+    [held] = trial.site.holds()
+    tend.Tender(Registry(), trial.machine, held.story.open).tend(lambda _seconds: False)
