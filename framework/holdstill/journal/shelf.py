@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from holdstill.errors import PermissionRefusedError
+from holdstill.errors import PermissionRefusedError, StorageError
 from holdstill.journal.lock import taken
 from holdstill.journal.records import HandedOver
 from holdstill.journal.story import Story, tell
@@ -65,6 +65,8 @@ def holds(state: Path, boot: str, at: Now | None = None) -> Iterator[Held]:
         return
     except PermissionError:
         raise PermissionRefusedError(f"{folder} can be read by root only; try «sudo holdstill …».") from None
+    except OSError as error:
+        raise StorageError(f"The journals {folder} cannot be read: {error.strerror}.") from None
     for path in paths:
         if held := _looked_at(path, boot, at or now()):
             yield held
