@@ -73,7 +73,10 @@ def _said(limit: float | None) -> str:
     poll.register(0, select.POLLIN)
     if poll.poll(None if limit is None else min(limit, LONGEST_WAIT) * 1000):
         return os.read(0, CHUNK).decode().rstrip("\n").rpartition("\n")[2]
-    print(f"it was let go of after {limit:g} s, the longest that it may be held", file=sys.stderr)
+    print(
+        f"it was let go of after {limit:g} s, the longest that it may be held: see its 'at-most'",
+        file=sys.stderr,
+    )
     return ""
 
 

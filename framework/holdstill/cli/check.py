@@ -17,6 +17,11 @@ from holdstill.run.prepare import complaints_of
 from holdstill.run.start import Site, new_info, resolve
 from holdstill.words import Complaint
 
+ABANDONED = (
+    "Nobody works on what a run of it still holds, which may be in the way: «holdstill recover» lets go, "
+    "and so does the next run."
+)
+
 
 @click.command("check")
 @click.argument("job", required=False)
@@ -29,12 +34,13 @@ def command(places: Places, job: str | None, as_json: bool) -> int:
     """
     here = site(places, log_to="terminal", level="error")
     config, _, complaints = load(places.config)
-    names, held = [job] if job else list(config.jobs), _held(here)
+    names, states = [job] if job else list(config.jobs), _states(here)
+    held = {name for name, state in states.items() if state is not State.ABANDONED}
     found: dict[str, list[Complaint]] = {}
     wrong: list[str] = []
     for name in names:
         try:
-            found[name] = _look(here, name, held=name in held)
+            found[name] = _look(here, name, states.get(name))
         except ConfigError as error:
             wrong += [complaint for complaint in error.complaints if complaint not in wrong]
         except HoldstillError as error:
@@ -48,20 +54,22 @@ def command(places: Places, job: str | None, as_json: bool) -> int:
     return next((complaint.code for complaints in found.values() for complaint in complaints), ExitCode.OK)
 
 
-def _held(here: Site) -> set[str]:
-    """Give the jobs that are held or at work, as far as that can be seen: a configuration may be anybody's to check."""
+def _states(here: Site) -> dict[str, State]:
+    """Give whose the holds of jobs are, as far as that can be seen: a configuration may be anybody's to check."""
     with suppress(PermissionRefusedError):
-        held = [one.story.header for one in here.holds() if one.state is not State.ABANDONED]
-        return {header.job for header in held if header}
-    return set()
+        found = sorted(here.holds(), key=lambda held: held.state is not State.ABANDONED)
+        return {held.story.header.job: held.state for held in found if held.story.header}
+    return {}
 
 
-def _look(here: Site, name: str, *, held: bool) -> list[Complaint]:
+def _look(here: Site, name: str, state: State | None) -> list[Complaint]:
     info = new_info(here, name)
     run = pretend(here, info, resolve(here, info))
-    if held:
+    if state in {State.LIVING, State.HANDED_OVER}:
         return []
     found = complaints_of(run)
+    if found and state is State.ABANDONED:
+        return [Complaint(ABANDONED, ExitCode.STILL_HELD), *found]
     if not found:  # then what plugins say that take part in the phase
         run.plugins.phase("holdstill_prepare", run=run)
     return found

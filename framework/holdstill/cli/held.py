@@ -17,6 +17,7 @@ from holdstill.cli.output import say, tell
 from holdstill.errors import ExitCode
 from holdstill.journal.records import Header, last_first
 from holdstill.journal.shelf import Held, State, boot_id, holds
+from holdstill.journal.story import Story
 from holdstill.journal.verdicts import Verdict, verdicts
 from holdstill.places import Places
 from holdstill.text import printable
@@ -161,13 +162,27 @@ def _state(held: Held) -> str:
     header, lease = held.story.header, held.story.handed_over
     if header is None and not held.story.open:
         return "It does not tell what it holds: «holdstill recover», then «holdstill held --strays»."
-    began = f"since {_clock(header.started)}" if header else "since when is not known"
+    began = _clock(header.started) if header else "a time that is not known"
     if held.state is State.LIVING:
-        return f"living, {began}: a process works on it; let it."
+        return f"living, since {began}: a process works on it; let it."
     if held.state is State.HANDED_OVER and lease and header:
         ends = _clock(lease.lease_ends)
-        return f"held for its caller {began}; «{_post(header)}» lets go, or the lease's end at {ends}."
-    return f"abandoned, {began}: «holdstill recover» lets go; by hand, in this order:"
+        return f"held for its caller since {began}; «{_post(header)}» lets go, or the lease's end at {ends}."
+    return (
+        f"abandoned: it began at {began}, and {_why_abandoned(held.story)}.\n"
+        "  «holdstill recover» lets go; by hand, in this order:"
+    )
+
+
+def _why_abandoned(story: Story) -> str:
+    header, lease = story.header, story.handed_over
+    if header and header.boot != boot_id():
+        return "the host has booted since"
+    if story.kept_open or (lease and not lease.lease_ends):
+        return "letting go did not come to its end"
+    if lease:
+        return f"its lease ended at {_clock(lease.lease_ends)} with no «post»"
+    return f"its process {header.pid} is gone" if header else "nobody works on it"
 
 
 def _clock(seconds: float) -> str:

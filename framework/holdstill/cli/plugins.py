@@ -24,8 +24,9 @@ def command(places: Places, as_json: bool) -> int:
     if as_json:
         print_json(rows)
     else:
+        width = max((len(row.name) for row in rows), default=0)
         for row in rows:
-            say(f"{row.name:<12} {_uses(row):<26} {row.origin}")
+            say(f"{row.name:<{width}} {_uses(row):<26} {row.origin}")
     return ExitCode.UNAVAILABLE if any(row.broken for row in rows) else ExitCode.OK
 
 

@@ -6,6 +6,7 @@ from functools import partial
 
 import click
 
+from holdstill import log
 from holdstill.callers import Call
 from holdstill.cli.app import fail
 from holdstill.cli.background import start_in_background
@@ -18,7 +19,7 @@ from holdstill.cli.common import (
     site,
     without_option,
 )
-from holdstill.cli.output import print_json
+from holdstill.cli.output import print_json, tell
 from holdstill.errors import ExitCode, UsageError
 from holdstill.journal.shelf import boot_id, holds
 from holdstill.places import Places
@@ -79,6 +80,8 @@ def command(
     if in_background:
         here.unheard = partial(_leave_words, places)
     outcomes = post(here, job, session, CallerVerdict(said))
+    if not outcomes and log.stderr_is_terminal():
+        tell(f"Nothing of the job {job!r} was held for the session {session!r}: nothing to let go of.")
     if as_json:
         print_json([result(outcome) for outcome in outcomes])
     return verdict(outcomes, strict=strict)

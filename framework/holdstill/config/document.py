@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 import yaml
 
+from holdstill.config import not_yaml
 from holdstill.config.complaints import Complaints
 
 Route: TypeAlias = tuple[str | int, ...]
@@ -35,8 +36,10 @@ class Document:
         try:
             node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
-            complaints.add(_place(path, error.problem_mark), f"this is not YAML: {error.problem}")
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
+            complaints.add(_place(path, not_yaml.mark_of(error)), not_yaml.sentence(error))
+        except UnicodeDecodeError as error:
+            complaints.add(str(path), f"this is not text in UTF-8, from byte {error.start} on")
+        except yaml.YAMLError as error:
             complaints.add(str(path), f"this is not YAML: {error}")
         except RecursionError:
             complaints.add(str(path), "this is nested too deeply")

@@ -95,7 +95,8 @@ class Typist:
         try:
             return msgspec.convert(value, wanted, dec_hook=units.decode)
         except msgspec.ValidationError as error:
-            self.complain(route, f"{_name(route)}: {_no_choice(wanted, value) or _sentence(error)}")
+            wrong = _no_choice(wanted, value) or _sentence(error) + _as_list(wanted, value)
+            self.complain(route, f"{_name(route)}: {wrong}")
             return None
 
 
@@ -137,6 +138,12 @@ def _sentence(error: msgspec.ValidationError) -> str:
     if isinstance(error.__cause__, ValueError):
         return str(error.__cause__)
     return re.sub("`([^`]+)`", _in_words, str(error).split(" - at ")[0])
+
+
+def _as_list(wanted: Any, value: object) -> str:
+    """Say how one entry is written where a list must be."""
+    one = isinstance(value, str) and _is_list(typing.get_origin(wanted), typing.get_args(wanted))
+    return f"; write [{value}]" if one else ""
 
 
 def _no_choice(wanted: Any, value: object) -> str:

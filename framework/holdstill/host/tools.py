@@ -1,4 +1,4 @@
-"""Which Debian package has a tool that is missing."""
+"""Which Debian package has a tool that is missing, or where it was looked for."""
 
 from __future__ import annotations
 
@@ -40,9 +40,13 @@ PACKAGES = {
 
 
 def package_of(tool: str) -> str:
-    """Say how to get ``tool``, as the end of a sentence; empty if we do not know."""
+    """Say how to get ``tool``, as the end of a sentence; where it was looked for, if we do not know."""
+    from holdstill.host.command import ENVIRONMENT  # which imports this
+
     package = PACKAGES.get(tool)
-    return f": install the package {package} («apt-get install {package}»)" if package else ""
+    if package:
+        return f": install the package {package} («apt-get install {package}»)"
+    return "" if "/" in tool else f": it is in none of {ENVIRONMENT['PATH']}"
 
 
 def missing_tools(host: Host, *tools: str) -> list[Complaint]:

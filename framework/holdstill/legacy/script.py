@@ -52,6 +52,8 @@ class OldScript(msgspec.Struct, frozen=True, kw_only=True):
     service: str = ""
     reboots: bool = False
     mounted_in: str = ""
+    unknown: frozenset[str] = frozenset()
+    "Of our words those that only a shell could tell: set, perhaps, but not known how."
     left_out: tuple[str, ...] = ()
     "What was written and not taken over: a sentence each, with its file and line."
 
@@ -73,11 +75,13 @@ class Reader:
         self._wrong: list[str] = []
         self._assigned: list[tuple[str, int, str]] = []
         self._used: set[str] = set()
+        self._unknown_now: set[str] = set()
 
     def read(self) -> OldScript:
         """Give all that is set. Raises NotFoundError if nothing is, ConfigError if it makes no configuration."""
         host = self._values("host.conf", {})
         common = self._values("guests.conf", host)
+        unknown = frozenset(self._renamed.get(name, name) for name in self._unknown_now) & KNOWN.keys()
         guests = tuple(self._guest(name, common) for name in self._guests(common))
         if not self._files:
             raise NotFoundError(
@@ -92,6 +96,7 @@ class Reader:
             service=self._service(value) if self._is_on(value, "SVC_SHUTDOWN") else "",
             reboots=self._is_on(value, "SHUTDOWN"),
             mounted_in=value("MOUNT_DIR").rstrip("/"),
+            unknown=unknown,
             left_out=tuple(dict.fromkeys([*self._left_out, *self._unknown()])),
         )
         if self._wrong:  # perhaps because of what was left out
@@ -108,19 +113,35 @@ class Reader:
         """Give what is set when a file has been read, and note what of it is not taken over."""
         path = self._folder / name
         try:
-            text = path.read_text()
+            text = self._text(path)
         except FileNotFoundError:
             return dict(before)
         except OSError as error:
             raise StorageError(f"{path} cannot be read: {error.strerror}.") from None
-        except UnicodeDecodeError:
-            raise StorageError(f"{path} is not text in UTF-8.") from None
         found = Assignments(text, before)
         self._files.append(name)
         self._left_out += [f"{name}:{line}: «{text}»: {why}" for line, text, why in found.left_out]
         self._assigned += [(name, line, variable) for variable, line in found.lines.items()]
         self._used |= found.used
+        self._unknown_now = (self._unknown_now - found.lines.keys()) | found.unknown
         return found.values
+
+    def _text(self, path: Path) -> str:
+        """Read a file; one of before UTF-8 was everywhere, as Latin-1: mostly its comments are."""
+        try:
+            return path.read_text("utf-8")
+        except UnicodeDecodeError:
+            self._left_out.append(f"{path.name} is not text in UTF-8, and was read as Latin-1")
+            return path.read_text("latin-1")
+
+    def _at(self, word: str) -> str:
+        """Give ``FILE:LINE: `` of where one of our words was last assigned."""
+        places = (
+            f"{name}:{line}: "
+            for name, line, variable in reversed(self._assigned)
+            if self._renamed.get(variable, variable) == word
+        )
+        return next(places, "")
 
     def _of_ours(self, values: Mapping[str, str]) -> Callable[[str], str]:
         """Give the value of a variable by our word for it; empty if it has none."""
@@ -155,7 +176,7 @@ class Reader:
         match = SIZE.fullmatch(written)
         if written and not match:
             self._left_out.append(
-                f"the guest {guest!r}: SNAPSHOT_SIZE={written} is no size that import knows"
+                f"{self._at('SNAPSHOT_SIZE')}the guest {guest!r}: SNAPSHOT_SIZE={written} is no size that import knows"
             )
         if not match:
             return ""
@@ -164,13 +185,15 @@ class Reader:
     def _is_on(self, value: Callable[[str], str], name: str) -> bool:
         said = value(name).lower()
         if said not in YES | NO:
-            self._left_out.append(f"{name}={said} says neither yes nor no; it is taken for no")
+            self._left_out.append(
+                f"{self._at(name)}{name}={said} says neither yes nor no; it is taken for no"
+            )
         return said in YES
 
     def _service(self, value: Callable[[str], str]) -> str:
         match = SERVICE.fullmatch(value("SERVICE"))
         if not match:
-            self._left_out.append("SVC_SHUTDOWN is set, but SERVICE names no service")
+            self._left_out.append(f"{self._at('SERVICE')}SVC_SHUTDOWN is set, but SERVICE names no service")
         return match[1] if match else ""
 
 

@@ -59,6 +59,8 @@ class Assignments:
         "Where this script last assigned it."
         self.used: set[str] = set()
         "Variables that others were made of."
+        self.unknown: set[str] = set()
+        "Variables that what was left out may have assigned."
         self.left_out: list[LeftOut] = []
         self._text, self._at = text, 0
         while self._goes_on():
@@ -93,6 +95,7 @@ class Assignments:
                 raise _NotPlainError("it is more than an assignment")
             self._skip(BLANKS)
         self.values |= made
+        self.unknown -= made.keys()
         self.lines |= dict.fromkeys(made, self._line(begin))
 
     def _value(self, known: Mapping[str, str], *, declared: bool) -> str:
@@ -133,12 +136,17 @@ class Assignments:
         self._at = begin
         self._skip(COMMAND)
         text = self._text[begin : self._at]
-        if OPENING.search(text) or not _is_whole(text) or not self._skip(END):
+        if to_the_end := bool(OPENING.search(text) or not _is_whole(text) or not self._skip(END)):
             self._at = len(self._text)
             why = "which of it is carried out is not known, to the file's end"
-        for touched in TOUCHED.findall(self._text[begin : self._at]):
-            self.values.pop(touched, None)
-            self.lines.pop(touched, None)
+        touched = dict.fromkeys(TOUCHED.findall(self._text[begin : self._at]))
+        for name in touched:
+            self.values.pop(name, None)
+            self.lines.pop(name, None)
+        self.unknown |= touched.keys()
+        if to_the_end:
+            why += f", and so with {', '.join(touched)}" if touched else ""
+            text = self._text[begin:]
         self.left_out.append(LeftOut(self._line(begin), text.strip().partition("\n")[0], why))
 
 

@@ -38,10 +38,8 @@ SERVICE = (
     "SVC_SHUTDOWN: stopped only if it is what keeps a guest in use, after {grace}; started again in any case."
 )
 REBOOT = "SHUTDOWN: only if letting go has failed to the end, at most once a day, and it can be called off."
-NO_SERVICE = (
-    "SVC_SHUTDOWN was off. To have the service stopped that keeps a guest in use: - service: {units: [NAME]}"
-)
-NO_REBOOT = "SHUTDOWN was off. To have the host rebooted if nothing else helps: - reboot: {really: true}"
+NO_SERVICE = "To have the service stopped that keeps a guest in use: - service: {units: [NAME]}"
+NO_REBOOT = "To have the host rebooted if nothing else helps: - reboot: {really: true}"
 LEFT_OUT = "Not taken over:"
 
 
@@ -115,9 +113,13 @@ def _job(old: OldScript, job: str) -> Iterator[str]:
     if old.reboots:
         yield _comment(REBOOT, "      ") + "      - reboot: {really: true}\n"
     if not old.service:
-        yield _comment(NO_SERVICE, "    ")
+        yield _comment(f"{_not_on(old, 'SVC_SHUTDOWN')} {NO_SERVICE}", "    ")
     if not old.reboots:
-        yield _comment(NO_REBOOT, "    ")
+        yield _comment(f"{_not_on(old, 'SHUTDOWN')} {NO_REBOOT}", "    ")
+
+
+def _not_on(old: OldScript, word: str) -> str:
+    return f"What {word} was is not known: see above." if word in old.unknown else f"{word} was off."
 
 
 def _comment(text: str, before: str = "", more: str = "") -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 import pluggy
@@ -56,7 +58,7 @@ class Registry:
         except (pluggy.PluginValidationError, TypeError) as error:
             if self._manager.get_name(found.plugin):  # older releases of pluggy leave it half registered
                 self._manager.unregister(found.plugin)
-            return str(error).splitlines()[-1]
+            return _unfit(str(error))
         except ValueError:
             return f"the name {found.name!r}, or the module, is registered already"
         broken = self._misspelt(found.plugin) or self._two_faced(found.plugin)
@@ -141,8 +143,13 @@ class Registry:
     ) -> Bounded[T]:
         """Give a context that a plugin's hook has answered with, as one that must be entered and left in time.
 
-        That is the hook's, and ``longer`` by so many seconds.
+        That is the hook's, and ``longer`` by so many seconds. Raises PluginBugError if it is none.
         """
+        if not isinstance(cast("object", manager), AbstractContextManager):
+            raise PluginBugError(
+                f"The plugin {name!r} answered {hook} with {type(manager).__name__}, which is no context manager. "
+                "Does it end with «return»?"
+            )
         return Bounded(manager, partial(self.overseer.watching, _plugin(name), hook, longer=longer))
 
     def asked(self, name: str, hook: str, kind: Any, **arguments: Any) -> Any:
@@ -154,7 +161,9 @@ class Registry:
         try:
             return msgspec.convert(answer, kind)
         except msgspec.ValidationError as error:
-            raise PluginBugError(f"The plugin {name!r} answered {hook} with nonsense: {error}.") from None
+            raise PluginBugError(
+                f"The plugin {name!r} answered {hook} with nonsense: {error}; it is to give {_in_words(kind)}."
+            ) from None
 
     def phase(self, hook: str, **arguments: Any) -> None:
         """Call a phase hook of every plugin."""
@@ -179,6 +188,23 @@ class Registry:
     def _caller(self, hook: str) -> pluggy.HookCaller:
         caller: pluggy.HookCaller = getattr(self._manager.hook, hook)
         return caller
+
+
+def _in_words(kind: Any) -> str:
+    """Write a type as a plugin's author does, who imports its names."""
+    return re.sub(
+        r"\b(?:[a-z_]+\.)+", "", getattr(kind, "__name__", "") if isinstance(kind, type) else str(kind)
+    )
+
+
+def _unfit(told: str) -> str:
+    """Say what is wrong with a hook, of which pluggy tells."""
+    found = re.search(r"for hook '(\w+)'.*Argument\(s\) {'(\w+)'", told, re.DOTALL)
+    if not found:
+        return told.splitlines()[-1]
+    known = inspect.signature(getattr(hookspecs, found[1])).parameters
+    hint = nearest(found[2], known) or f"; it has {', '.join(known)}"
+    return f"{found[1]} has no argument {found[2]!r}{hint}"
 
 
 def _plugin(name: str) -> str:

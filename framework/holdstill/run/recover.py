@@ -34,10 +34,10 @@ class BlockedError(StillHeldError):
             StillHeld(what=promise.what, by_hand=promise.by_hand, why=why)
             for promise in last_first(story.open)
         ]
-        left = "; ".join(f"{one.what}: «{one.by_hand}»" for one in self.still_held)
+        left = ", ".join(one.what for one in self.still_held)
         super().__init__(
             f"The job {_job_of(held)!r} cannot run: its run {held.run} still holds what could not be let go of "
-            f"({left})."
+            f"({left}{by}). «holdstill held {_job_of(held)}» tells how to let go."
         )
 
 

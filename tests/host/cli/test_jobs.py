@@ -160,6 +160,7 @@ def test_what_cannot_be_let_go_of_is_81_and_the_backup_is_told_good(place, backu
     again = place.run("run", "nightly")
     assert again.code == 81
     assert "cannot run: its run" in again.err
+    assert "«holdstill held nightly» tells how to let go." in again.err
     stuck.unlink()
     assert place.run("run", "nightly").code == 0
     assert place.left() == []
@@ -228,6 +229,36 @@ def test_a_check_finds_no_fault_with_what_the_job_itself_holds(place):
     assert place.run("check", "--json").json == {"configuration": [], "jobs": {"nightly": []}}
     place.write(open_="carefull, stranger")
     assert place.run("check").code == 78
+
+
+def test_a_check_tells_of_what_a_dead_run_of_the_job_holds_in_its_way(place):
+    place.plugin("careful", IN_ITS_OWN_WAY)
+    place.write(open_="careful, stranger", job="lease: 0")
+    assert place.run("pre", "nightly").silent
+    told = place.run("check")
+    first, own = told.err.splitlines()
+    assert told.code == 81
+    assert first.startswith("nightly: Nobody works on what a run of it still holds")
+    assert "«holdstill recover» lets go" in first
+    assert own.startswith("nightly: ")
+
+
+def test_held_says_why_nobody_works_on_a_hold(place):
+    place.write(job="lease: 0")
+    assert place.run("pre", "nightly").silent
+    said = place.run("held").out
+    assert "with no «post».\n  «holdstill recover» lets go; by hand, in this order:\n" in said
+    assert "its lease ended at" in said
+
+
+def test_a_state_folder_that_is_none_is_a_sentence(place):
+    journals = place.state / "journals"
+    journals.parent.mkdir(exist_ok=True)
+    journals.write_text("no folder")
+    for command in (("held",), ("recover",), ("check",)):
+        told = place.run(*command)
+        assert told.code == 74
+        assert told.err == f"holdstill: The journals in {journals} cannot be read: Not a directory.\n"
 
 
 def test_a_check_says_that_all_is_ready(place):
@@ -311,7 +342,7 @@ def test_the_commands_by_hand_are_in_what_held_prints_for_people_in_the_same_ord
     lines = [line.strip() for line in place.run("held").out.splitlines()]
     at = [lines.index(entry["by_hand"]) for entry in held["holds"]]
     assert at == sorted(at)
-    assert "abandoned" in place.run("held").out
+    assert re.search(r"abandoned: it began at .*, and its process \d+ is gone\.", place.run("held").out)
 
 
 def test_a_plugin_that_is_gone_keeps_its_holds_in_the_journal_until_it_is_back(place, gated):

@@ -124,7 +124,9 @@ def test_a_missing_tool_is_named_with_its_debian_package(host, monkeypatch, tmp_
 
 
 def test_a_missing_command_of_no_known_package_is_named_too(host):
-    with pytest.raises(UnavailableError, match=r"^«no-such-command» is not installed\.$"):
+    with pytest.raises(
+        UnavailableError, match=r"^«no-such-command» is not installed: it is in none of /usr/local/sbin:.*\.$"
+    ):
         host.run("no-such-command")
 
 

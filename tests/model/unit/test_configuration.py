@@ -83,9 +83,22 @@ def test_an_empty_file_is_an_empty_configuration(read_text, text):
     ("text", "told"),
     [
         ("guests:\n  web: [\n", "3: this is not YAML: expected the node content, but found '<stream end>'"),
-        ("guests:\n\tweb: {}\n", "2: this is not YAML: found character '\\t' that cannot start any token"),
+        ("guests:\n\tweb: {}\n", "2: this is not YAML: a tab; indent with spaces"),
+        (
+            "guests:\n  web:\n    disks: [a]\n   open: b\n",
+            "4: this is not YAML: it is indented otherwise than",
+        ),
+        (
+            "guests:\n  web: disks: [a]\n",
+            "2: this is not YAML: a «:» that no key can have here; it is ind",
+        ),
+        ('guests:\n  web: {disks: ["a]}\njobs: {}\n', "2: this is not YAML: a quote that is never closed"),
+        (
+            "guests: {\n  web: {disks: [a}}\n",
+            "2: this is not YAML: expected ',' or ']', but got '}' (the bracket is opened in line 2)",
+        ),
         ("a: 1\n---\nb: 2\n", "2: this is not YAML: but found another document"),
-        (b"guests: \xff\n", "this is not YAML: 'utf-8' codec can't decode byte 0xff in position 8"),
+        (b"guests: \xff\n", "this is not text in UTF-8, from byte 8 on"),
         ("guests: \x01\n", "this is not YAML: unacceptable character #x0001"),
         ("guests: " + "[" * 3000, "this is nested too deeply"),
         ("- guests\n", "1: a configuration begins with keys, such as 'guests:' and 'jobs:'"),

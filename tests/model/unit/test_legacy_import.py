@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from holdstill.config.load import load
-from holdstill.errors import ConfigError, NotFoundError, StorageError, UsageError
+from holdstill.errors import ConfigError, NotFoundError, UsageError
 from holdstill.legacy.script import KNOWN, OldGuest, OldScript, Reader
 from holdstill.legacy.write import configuration
 from holdstill.plugins.load import find
@@ -113,8 +113,11 @@ def test_a_size_is_what_lvcreate_takes_it_for(old, written, size):
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        ("SNAPSHOT_SIZE=much", "the guest 'web': SNAPSHOT_SIZE=much is no size that import knows"),
-        ("SHUTDOWN=perhaps", "SHUTDOWN=perhaps says neither yes nor no; it is taken for no"),
+        (
+            "SNAPSHOT_SIZE=much",
+            "host.conf:2: the guest 'web': SNAPSHOT_SIZE=much is no size that import knows",
+        ),
+        ("SHUTDOWN=perhaps", "host.conf:2: SHUTDOWN=perhaps says neither yes nor no; it is taken for no"),
         ("SVC_SHUTDOWN=1", "SVC_SHUTDOWN is set, but SERVICE names no service"),
         ("COLOUR=red", "host.conf:2: COLOUR is no variable that import knows"),
         ("SHUTDOWN=`cat x`", "host.conf:2: «SHUTDOWN=`cat x`»: only a shell could tell what that is"),
@@ -144,12 +147,17 @@ def test_all_that_makes_no_configuration_is_told_at_once(old):
     ]  # fmt: skip
 
 
-def test_a_folder_with_nothing_of_it_is_told(old, tmp_path):
+def test_a_folder_with_nothing_of_it_is_told(old):
     with pytest.raises(NotFoundError, match="nothing to import"):
         old()
-    (tmp_path / "old" / "host.conf").write_bytes(b"HOST_VG=\xff")
-    with pytest.raises(StorageError, match="is not text in UTF-8"):
-        old()
+
+
+def test_a_comment_from_before_utf_8_is_no_hindrance(old, tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "host.conf").write_bytes(b"# Gr\xf6\xdfe\nHOST_VG=hostvg\n")
+    read = old(web_source="")
+    assert read.guests[0].disk == "/dev/hostvg/web"
+    assert read.left_out == ("host.conf is not text in UTF-8, and was read as Latin-1",)
 
 
 # What is written
@@ -195,6 +203,16 @@ def test_what_is_written_is_a_configuration_that_says_the_same(whole, complaints
             }
         },
     }
+
+
+def test_what_only_a_shell_could_tell_is_not_said_to_have_been_off(old):
+    read = old(host_conf="HOST_VG=a\nif true; then\nSERVICE=s\nSVC_SHUTDOWN=1\nfi\n", web_source="")
+    assert read.unknown == {"SERVICE", "SVC_SHUTDOWN"}
+    assert read.left_out[0].endswith("to the file's end, and so with SERVICE, SVC_SHUTDOWN")
+    text = configuration(read, "/etc/old")
+    assert "What SVC_SHUTDOWN was is not known: see above." in text
+    assert "SVC_SHUTDOWN was off" not in text
+    assert "# SHUTDOWN was off." in text
 
 
 def test_without_a_service_and_a_reboot_none_is_around(old, complaints):

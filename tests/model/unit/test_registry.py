@@ -9,7 +9,7 @@ import pytest
 
 from holdstill import hookspecs
 from holdstill.errors import BackupError, PluginBugError, RunInterrupted, UnavailableError
-from holdstill.plugin import NoOptions, Role, hookimpl
+from holdstill.plugin import Complaint, NoOptions, Role, hookimpl
 from holdstill.plugins.load import Found
 from holdstill.plugins.registry import Registry
 
@@ -64,7 +64,29 @@ def test_a_hook_with_an_argument_that_it_never_gets_is_told():
     def holdstill_undo(facts, hots):
         return facts, hots
 
-    assert "{'hots'}" in reason(plugin("p", holdstill_undo=holdstill_undo))
+    told = reason(plugin("p", holdstill_undo=holdstill_undo))
+    assert told == "holdstill_undo has no argument 'hots'; did you mean 'host'?"
+
+
+def test_a_hook_with_an_argument_like_none_of_its_own_is_told_which_it_has():
+    @hookimpl
+    def holdstill_undo(everything):
+        return everything
+
+    told = reason(plugin("p", holdstill_undo=holdstill_undo))
+    assert told == "holdstill_undo has no argument 'everything'; it has facts, host"
+
+
+def test_a_context_that_is_none_is_told_with_what_is_most_often_forgotten():
+    plugins = Registry([plugin("p", holdstill_quiesce=None)])
+    with pytest.raises(PluginBugError, match=r"answered holdstill_quiesce with NoneType.*«return»"):
+        plugins.context("p", "holdstill_quiesce", call(plugins, "p", "holdstill_quiesce"))
+
+
+def test_an_answer_of_another_type_is_told_with_the_type_that_is_wanted():
+    plugins = Registry([plugin("p", holdstill_check="bad")])
+    with pytest.raises(PluginBugError, match=r"got `str`; it is to give list\[Complaint\] \| None\."):
+        plugins.asked("p", "holdstill_check", list[Complaint] | None, **_all_arguments("holdstill_check"))
 
 
 def test_a_plugin_that_cannot_be_used_takes_part_in_nothing():

@@ -152,6 +152,16 @@ def test_where_it_is_not_known_what_is_carried_out_the_rest_is_left_out(opening)
     assert "A" not in read.values
     assert read.values["AB"] == "1"
     assert "to the file's end" in read.left_out[-1].why
+    assert "A" in read.left_out[-1].why.partition("and so with ")[2]
+    assert "A" in read.unknown
+
+
+def test_a_line_with_a_quote_that_is_not_closed_is_told_as_it_was_written():
+    assert Assignments("A=1\nB='two\nC=3", {}).left_out[0].text == "B='two"
+
+
+def test_what_is_assigned_afterwards_is_known_again():
+    assert Assignments("A=$(date)\nB=$(date)\nA=1", {}).unknown == {"B"}
 
 
 def test_where_each_was_assigned_and_what_was_made_of_others_is_told():
