@@ -3,6 +3,7 @@
 ``HOLDSTILL_LAB=required`` makes a failure of what would be a skip. ``HOLDSTILL_LAB_ACCEL`` is ``kvm`` or
 ``tcg``. ``HOLDSTILL_LAB_DEADLINE`` is how many seconds the machine may say nothing while a scenario runs.
 ``HOLDSTILL_LAB_SHARE`` of 4 runs a quarter of each file's tests with a machine, drawn by the seed.
+``HOLDSTILL_LAB_MACHINES`` is how many machines run scenarios at the same time, if they can: two if it is not set.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ Work = tuple[Relay, dict[str, Future[list[Report]]]]
 SCENARIOS = Path(__file__).parent / "scenarios"
 DEADLINE = float(os.environ.get("HOLDSTILL_LAB_DEADLINE", "1200"))
 SHARE = int(os.environ.get("HOLDSTILL_LAB_SHARE", "1"))
-AT_ONCE = 2
+AT_ONCE = int(os.environ.get("HOLDSTILL_LAB_MACHINES", "2"))
 "How many machines work at the same time, if they can: in emulation, each has work for a processor."
 LONG = {"test_backups.py": 500, "test_postgresql.py": 200}
 "Seconds that some files take, whatever is drawn of them, so that the lanes end together; others, so many a scenario:"

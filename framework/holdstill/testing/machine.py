@@ -24,7 +24,7 @@ from holdstill.testing.beside import Conversation
 from holdstill.testing.commands import mounts, nbd, services
 from holdstill.testing.commands.arguments import Tool
 from holdstill.testing.contents import Content, Nothing, Qcow2, at
-from holdstill.testing.faults import Fault, Killed, Kind
+from holdstill.testing.faults import Fault, Kind, killed
 from holdstill.testing.kernel import FENCED, READER, Kernel, Service, Volume, map_name
 
 Device = str
@@ -59,7 +59,7 @@ class Machine:
         "What was frozen when a backup ran."
         self.called_by = ""
         "The service that has started us, if one has."
-        self.on_death: Callable[[], None] = _killed
+        self.on_death: Callable[[], None] = killed
         self.witness: Callable[[], None] | None = None
         "Is called whenever the process could die, with the machine as it would be then."
         self.started = ""
@@ -70,6 +70,7 @@ class Machine:
         "Seconds: of pauses, and of commands that hang or take their time."
         self.interruption = Interruption(lambda: self.spent)
         self._one_at_a_time = threading.RLock()
+        "Several guests are held at once: nobody looks at what another one is changing."
         self._real = RealHost()
 
     # The host layer
@@ -141,29 +142,32 @@ class Machine:
     @contextmanager
     def alone_with(self, *disks: str, within: float = 60) -> Iterator[None]:
         """See :meth:`holdstill.host.Host.alone_with`."""
-        volumes = {f"/dev/mapper/{map_name(name)}": f"/dev/{name}" for name in self.kernel.volumes}
+        with self._one_at_a_time:
+            volumes = {f"/dev/mapper/{map_name(name)}": f"/dev/{name}" for name in self.kernel.volumes}
         known = [volumes.get(disk, disk) for disk in disks]
         with alone_with(self.root / "state" / "locks", known, within, self.pause):
             yield
 
     def look(self, path: str) -> Node | None:
         """See :meth:`holdstill.host.Host.look`."""
-        if path.startswith("/sys/block/loop"):
-            attached = path.replace("/sys/block", "/dev").removesuffix("/loop") in self.kernel.loops
-            return Node(kind=NodeKind.FOLDER, size=0) if attached else None
-        if not path.startswith("/dev/"):
-            return self._real.look(path)
-        if path.removeprefix("/dev/mapper/") in self.volume_maps():
-            return Node(kind=NodeKind.BLOCK, size=0)
-        if path not in self.devices():
-            return None
-        return Node(kind=NodeKind.BLOCK, size=self.size(path), number=self.number(path))
+        with self._one_at_a_time:
+            if path.startswith("/sys/block/loop"):
+                attached = path.replace("/sys/block", "/dev").removesuffix("/loop") in self.kernel.loops
+                return Node(kind=NodeKind.FOLDER, size=0) if attached else None
+            if not path.startswith("/dev/"):
+                return self._real.look(path)
+            if path.removeprefix("/dev/mapper/") in self.volume_maps():
+                return Node(kind=NodeKind.BLOCK, size=0)
+            if path not in self.devices():
+                return None
+            return Node(kind=NodeKind.BLOCK, size=self.size(path), number=self.number(path))
 
     def read(self, path: str) -> str:
         """See :meth:`holdstill.host.Host.read`."""
-        for shown in (mounts.shown, nbd.shown, services.shown):
-            if (told := shown(self, path)) is not None:
-                return told
+        with self._one_at_a_time:
+            for shown in (mounts.shown, nbd.shown, services.shown):
+                if (told := shown(self, path)) is not None:
+                    return told
         return self._real.read(path)
 
     def write(self, path: str, content: str) -> None:
@@ -177,7 +181,8 @@ class Machine:
     def still_running(self, run: str, session: int) -> list[int]:
         """See :meth:`holdstill.host.Host.still_running`."""
         del session
-        return [pid for pid, (of, _) in enumerate(self.kernel.at_work, start=1) if of == run]
+        with self._one_at_a_time:
+            return [pid for pid, (of, _) in enumerate(self.kernel.at_work, start=1) if of == run]
 
     def pause(self, seconds: float, *, until: Sequence[int] = ()) -> float:
         """See :meth:`holdstill.host.Host.pause`: modelled time passes at once, and what hung goes on."""
@@ -191,19 +196,18 @@ class Machine:
         """Let the commands that hang, or outlived their process, do their work and end."""
         from holdstill.testing.commands import perform
 
-        while self.kernel.at_work:
-            perform(self, self.kernel.at_work.pop(0)[1])
+        with self._one_at_a_time:
+            while self.kernel.at_work:
+                perform(self, self.kernel.at_work.pop(0)[1])
 
     def holders(self, places: Sequence[str]) -> tuple[Holder, ...]:
         """See :meth:`holdstill.host.Host.holders`: a modelled process that opened a path is called ``reader``."""
-        readers = (
-            Holder(place=path, name="reader", how="open file", pid=READER) for path in sorted(self.opened)
-        )
-        return tuple(holder for holder in (*readers, *services.holders(self)) if holder.place in places)
+        with self._one_at_a_time:
+            return tuple(holder for holder in services.holders(self) if holder.place in places)
 
     def kept_open(self) -> set[str]:
         """Give the mount points and devices that some process keeps open."""
-        return self.opened | {holder.place for holder in services.holders(self)}
+        return {holder.place for holder in services.holders(self)}
 
     @contextmanager
     def beneath(self, root: str, path: str) -> Iterator[str]:
@@ -394,7 +398,3 @@ def _gist(path: Path) -> tuple[int, bytes]:
     """A file's size and beginning: images are sparse, and long."""
     with path.open("rb") as file:
         return path.stat().st_size, file.read(4096)
-
-
-def _killed() -> None:
-    raise Killed

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from holdstill.host import Holder
 from holdstill.testing.commands.arguments import Arguments, Refused
-from holdstill.testing.kernel import Service
+from holdstill.testing.kernel import READER, Service
 
 if TYPE_CHECKING:
     from holdstill.testing.machine import Machine
@@ -21,7 +21,9 @@ NOT_RUNNING = 3
 
 
 def holders(machine: Machine) -> Iterator[Holder]:
-    """Give all that services keep open."""
+    """Give all that services keep open, and a process that is called ``reader``."""
+    for path in sorted(machine.opened):
+        yield Holder(place=path, name="reader", how="open file", pid=READER)
     for name, service in machine.kernel.services.items():
         for place in sorted(service.opens):
             yield Holder(place=place, name=_process_name(name), how="open file", pid=service.pid)
