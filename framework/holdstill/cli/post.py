@@ -59,6 +59,8 @@ def command(
 ) -> int:
     """Let go of what «holdstill pre JOB» holds. Nothing held: nothing to do, with success.
 
+    A «pre» that is still at work is told, and lets go itself; it is waited for, for about 20 seconds.
+
     A hold that did not last to the end (a snapshot that overflowed, a lease that ended) fails with 79: the backup
     read garbage. What cannot be let go of does not spoil a good backup: it is logged, «held» shows it, «recover»
     and every later run try again; --strict makes it a failure here, too.

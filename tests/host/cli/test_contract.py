@@ -341,6 +341,20 @@ def test_a_backup_that_is_neither_ok_nor_failed_is_a_wrong_call(held_place):
     assert held_place.tree.exists()
 
 
+def test_a_pre_that_is_still_at_work_lets_go_when_its_post_has_come(place, gate):
+    place.write(open_=f"{{stranger: {{then: {gate.script}}}}}")
+    pre = place.start("pre", "nightly")
+    place.eventually(gate.reached.exists)
+    post = place.start("post", "nightly")
+    place.eventually(lambda: list(place.state.glob("journals/*.unwanted")))
+    gate.opened.touch()
+    result = place.wait(pre)
+    assert failed_as_a_hook_should(result, 69)
+    assert "«holdstill post nightly» was called before this «pre» was done" in result.err
+    assert place.wait(post).silent
+    assert place.left() == []
+
+
 # The caller's environment
 
 

@@ -246,10 +246,15 @@ def test_pre_answers_while_somebody_holds_and_held_waits_for_the_end(slow_to_hol
     assert slow_to_hold.left() == []
 
 
-def test_a_post_that_comes_meanwhile_waits_for_it_and_lets_go(slow_to_hold, gate):
-    waiting = slow_to_hold.start("post", "nightly", "--strict")
+def test_a_post_that_comes_meanwhile_has_it_let_go_and_is_told_that_there_was_nothing_to_back_up(
+    slow_to_hold, gate
+):
+    waiting = slow_to_hold.start("post", "nightly")
+    slow_to_hold.eventually(lambda: list(slow_to_hold.state.glob("journals/*.unwanted")))
     gate.opened.touch()
-    assert slow_to_hold.wait(waiting).silent
+    told = slow_to_hold.wait(waiting)
+    assert (told.code, "There was nothing to back up: " in told.err) == (79, True)
+    assert slow_to_hold.run("post", "nightly").silent
     assert slow_to_hold.left() == []
 
 
