@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import structlog
 
-from holdstill.errors import ExitCode, StillHeldError, StorageError, UnavailableError
+from holdstill.config.load import load
+from holdstill.errors import ExitCode, HoldstillError, StillHeldError, StorageError, UnavailableError
 from holdstill.journal.journal import Journal
 from holdstill.journal.records import last_first
 from holdstill.journal.shelf import Held, State
@@ -84,7 +85,10 @@ def post(
     without_us = list(map(_spoiled, take_verdicts(site.places.state, job, session, but=ours)))
     for outcome in without_us if verdict else ():
         site.unheard(outcome)
-    return [*without_us, *outcomes, *map(_still_at_work, _at_work(site, job, session))]
+    found = [*without_us, *outcomes, *map(_still_at_work, _at_work(site, job, session))]
+    if verdict and not found:
+        _need_to_know_the_job(site, job)
+    return found
 
 
 def _at_work(site: Site, job: str, session: str) -> list[Held]:
@@ -112,6 +116,21 @@ def _need_to_know_all(site: Site) -> None:
                 f"The journal {held.path} may be of what is to be let go of, and does not tell: {held.story.damage}. "
                 "«holdstill held --strays» tells what is there."
             )
+
+
+def _need_to_know_the_job(site: Site, job: str) -> None:
+    """Raise NotFoundError if neither a journal nor the configuration knows the job: its name is misspelt.
+
+    A configuration that cannot be read, or is wrong, might have it; letting go depends on none.
+    """
+    if any(_job_of(held) == job for held in site.holds()):
+        return
+    try:
+        config, _, complaints = load(site.places.config)
+        complaints.raise_any()
+    except HoldstillError:
+        return
+    config.job(job)
 
 
 def _spoiled(verdict: Verdict) -> Outcome:

@@ -42,7 +42,32 @@ def test_post_says_nothing_and_nothing_is_left(held_place):
 
 def test_post_without_a_hold_succeeds_in_silence(place):
     assert place.run("post", "nightly").silent
-    assert place.run("post", "no-such-job").silent
+
+
+@pytest.mark.parametrize("more", [(), ("--detach",), ("--session", "7", "--outcome=failed")])
+def test_post_of_a_misspelt_job_says_so(held_place, more):
+    result = held_place.run("post", "nighlty", *more)
+    assert failed_as_a_hook_should(result, 66)
+    assert "There is no job 'nighlty'; did you mean 'nightly'? Known are: nightly." in result.err
+    assert held_place.tree.exists()
+
+
+def test_post_of_a_misspelt_job_by_a_hook_says_so(held_place):
+    result = held_place.run("hook", "--job=nighlty", "burp", "post", "0")
+    assert failed_as_a_hook_should(result, 66)
+
+
+def test_post_of_a_job_that_is_held_and_not_configured_any_more_lets_go(held_place):
+    held_place.config.write_text(held_place.config.read_text().replace("nightly:", "weekly:"))
+    assert held_place.run("post", "nightly", "--session", "another").silent
+    assert held_place.run("post", "nightly").silent
+    assert held_place.left() == []
+
+
+@pytest.mark.parametrize("written", ["jobs: [", "jobs: {weekly: {guests: [web], leese: 1h}}"])
+def test_post_with_a_configuration_that_is_wrong_succeeds(place, written):
+    place.config.write_text(written)
+    assert place.run("post", "nightly").silent
 
 
 def test_post_without_any_configuration_succeeds(place):

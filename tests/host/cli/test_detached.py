@@ -322,9 +322,18 @@ def test_what_can_take_no_part_is_told_before_anything_is_held(place):
     assert place.left() == []
 
 
-def test_a_release_is_never_refused_for_it(held_place):
-    assert held_place.run("post", "nightly", "--without", "rebot").silent
+@pytest.mark.parametrize("more", [(), ("--detach",)])
+def test_a_release_is_not_refused_for_it_but_told_of_it(held_place, more):
+    result = held_place.run("post", "nightly", "--without", "rebot", *more)
+    assert result.code == 64
+    assert "there is no plugin 'rebot'; did you mean 'reboot'? It was let go of all the same." in result.err
+    assert held_place.run("held", "--wait").code == 0
     assert held_place.left() == []
+
+
+def test_what_cannot_be_loaded_takes_no_part_as_is_wished(held_place):
+    held_place.plugin("broken", "1 / 0")
+    assert held_place.run("post", "nightly", "--without", "broken").silent
 
 
 TAKES_PART = """
