@@ -17,7 +17,14 @@ from types import FrameType
 
 from holdstill.errors import HoldstillError, RunInterrupted
 
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOPPING = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGXCPU),
+    *(signal.SIGPOLL, signal.SIGPWR, signal.SIGSTKFLT),
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+)
+"""All that end a process by default and can be caught (signal(7)), but those of a crash, after which nothing can be
+relied on. Python itself ignores SIGPIPE and SIGXFSZ."""
 MOMENT = 1.0
 "Seconds that a command which lets go gets also when there is no time left: it must have been tried."
 

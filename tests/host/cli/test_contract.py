@@ -509,7 +509,10 @@ def test_a_lock_that_the_caller_left_open_is_free_when_pre_has_ended(place):
 # Signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM, signal.SIGXCPU],
+)
 def test_a_signal_in_the_middle_of_pre_leaves_nothing(place, gate, number):
     place.write(open_=f"{{stranger: {{then: {gate.script}}}}}")
     process = place.start("pre", "nightly")
@@ -549,7 +552,7 @@ def test_signals_do_not_stop_what_lets_go(place, gate):
     assert place.run("pre", "nightly").silent
     process = place.start("post", "nightly")
     place.eventually(gate.reached.exists)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
         process.send_signal(number)
     gate.opened.touch()
     assert place.wait(process).silent
