@@ -70,14 +70,16 @@ def _digest_of(path: str, meter: _Meter) -> str:
         raise OSError(error.errno, error.strerror, path) from None
 
 
-def walk(folder: str, prefix: str = "") -> Iterator[tuple[str, os.stat_result]]:
-    """Give every path beneath ``folder`` with its status, in order, following no link."""
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        status = os.lstat(path)
-        yield prefix + name, status
+def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Give every path beneath ``folder`` with its status, in order, following no link, however deep it is."""
+    ahead = sorted(os.listdir(folder), reverse=True)
+    while ahead:
+        path = ahead.pop()
+        status = os.lstat(os.path.join(folder, path))
+        yield path, status
         if stat.S_ISDIR(status.st_mode):
-            yield from walk(path, f"{prefix}{name}/")
+            names = os.listdir(os.path.join(folder, path))
+            ahead += [f"{path}/{name}" for name in sorted(names, reverse=True)]
 
 
 def _entry(
