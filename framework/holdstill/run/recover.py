@@ -10,7 +10,8 @@ from holdstill.config.load import load
 from holdstill.errors import ExitCode, HoldstillError, StillHeldError, StorageError, UnavailableError
 from holdstill.journal.journal import Journal
 from holdstill.journal.records import last_first
-from holdstill.journal.shelf import Held, State
+from holdstill.journal.shelf import Held, State, journals_in
+from holdstill.journal.unborn import remove_unborn
 from holdstill.journal.unwanted import forget_unwanted, say_unwanted
 from holdstill.journal.verdicts import Verdict, leave_verdict, take_verdicts
 from holdstill.run.openers import openers_of
@@ -54,6 +55,7 @@ def recover(site: Site, *, asked_for_strays: bool = False) -> list[Outcome]:
     """
     outcomes = _finish_all(site, lambda held: held.state is State.ABANDONED)
     forget_unwanted(site.places.state)
+    remove_unborn(journals_in(site.places.state))
     return [*outcomes, *(stray_outcomes(site) if asked_for_strays or was_damaged(site) else ())]
 
 
@@ -256,12 +258,28 @@ def _taken(held: Held, outcomes: list[Outcome], *, needed: bool) -> Journal | No
         return Journal.take(held.path)
     except StorageError as error:
         if needed:
-            raise
+            raise StorageError(f"{error} {_by_hand(held)}") from None
         log.error("left alone", journal=str(held.path), why=str(error))
-        sentence = f"{error} Look at its disk; «holdstill held --strays» tells what runs have left."
-        failure = Failure(phase="release", sentence=sentence, code=error.code)
-        outcomes.append(Outcome(run=held.run, job="", session="", failures=[failure]))
+        outcomes.append(_not_taken(held, error))
         return None
+
+
+def _by_hand(held: Held) -> str:
+    if held.story.open:
+        return "Look at its disk; «holdstill held» tells how to let go by hand."
+    return "Look at its disk; «holdstill held --strays» tells what runs have left."
+
+
+def _not_taken(held: Held, error: StorageError) -> Outcome:
+    """Tell of a journal that cannot be taken, and, as far as it can be read, of what its run holds."""
+    failure = Failure(phase="release", sentence=f"{error} {_by_hand(held)}", code=error.code)
+    still = [
+        StillHeld(what=promise.what, by_hand=promise.by_hand, why="its journal cannot be taken")
+        for promise in last_first(held.story.open)
+    ]
+    header = held.story.header
+    job, session = (header.job, header.session) if header else ("", "")
+    return Outcome(run=held.run, job=job, session=session, failures=[failure], still_held=still)
 
 
 def _leave_word(site: Site, journal: Journal, taken_by: str) -> None:
