@@ -1,8 +1,9 @@
 # The actions in /etc/backup.d/nightly are carried out while the guests are held, and at no other time.
 when = everyday at 01:00
 
+outcome=failed
 let_go() {
-    said=$(/usr/local/sbin/holdstill post nightly 2>&1) || fatal "$said"
+    said=$(/usr/local/sbin/holdstill post nightly --outcome=$outcome 2>&1) || fatal "$said"
 }
 
 # Let go whatever happens; PIPE comes when the backupninja that listens to us is ended.
@@ -10,6 +11,8 @@ trap let_go EXIT
 trap 'exit 143' HUP INT PIPE TERM
 
 said=$(/usr/local/sbin/holdstill pre nightly 2>&1) || fatal "$said"
+failures=0
 for action in /etc/backup.d/nightly/*; do
-    /usr/sbin/backupninja --run "$action" || error "$action failed"
+    /usr/sbin/backupninja --run "$action" || { error "$action failed"; failures=1; }
 done
+[ $failures = 1 ] || outcome=ok

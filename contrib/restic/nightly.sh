@@ -8,10 +8,11 @@ export RESTIC_PASSWORD_FILE=/root/restic-password
 export RESTIC_CACHE_DIR=/var/cache/restic
 
 # Let go whatever happens; and if the hold did not last to the end of the backup, say so: that backup is not good.
-trap '/usr/local/sbin/holdstill post nightly || exit 79' EXIT
+outcome=failed
+trap '/usr/local/sbin/holdstill post nightly --outcome=$outcome || exit $?' EXIT
 trap 'kill $!; exit 143' HUP INT TERM
 /usr/local/sbin/holdstill pre nightly || exit
 
 # In the background, as a shell hears no signal while it runs a command in the foreground.
 restic backup /run/holdstill/nightly &
-wait $!
+wait $! && outcome=ok

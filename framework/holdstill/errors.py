@@ -131,7 +131,7 @@ class NotPlannableError(HoldstillError):
 
 
 class RunInterrupted(BaseException):
-    """Somebody asked the run to stop (SIGTERM, SIGINT, SIGHUP). Not an ``Exception``: no step may swallow it."""
+    """Somebody asked the run to stop, by a signal such as SIGTERM. Not an ``Exception``: no step may swallow it."""
 
     def __init__(self, signal_number: int) -> None:
         self.signal_number = signal_number

@@ -71,23 +71,15 @@ def _digest_of(path: str, meter: _Meter) -> str:
 
 
 def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Give every path beneath ``folder`` with its status, in order, following no link.
-
-    Folders may be in each other deeper than Python lets functions be.
-    """
-    levels = [_paths_in(folder, "")]
-    while levels:
-        if (path := next(levels[-1], None)) is None:
-            levels.pop()
-            continue
+    """Give every path beneath ``folder`` with its status, in order, following no link, however deep it is."""
+    ahead = sorted(os.listdir(folder), reverse=True)
+    while ahead:
+        path = ahead.pop()
         status = os.lstat(os.path.join(folder, path))
         yield path, status
         if stat.S_ISDIR(status.st_mode):
-            levels.append(_paths_in(folder, f"{path}/"))
-
-
-def _paths_in(folder: str, inside: str) -> Iterator[str]:
-    return iter([inside + name for name in sorted(os.listdir(os.path.join(folder, inside)))])
+            names = os.listdir(os.path.join(folder, path))
+            ahead += [f"{path}/{name}" for name in sorted(names, reverse=True)]
 
 
 def _entry(

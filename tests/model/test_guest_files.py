@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -135,3 +136,24 @@ def test_an_archive_that_lacks_or_changes_a_file_does_not_hold(tmp_path):
         "'lost' is not in the archive",
     ]
     assert {json.loads(line)["path"] for line in listed.read_text().splitlines()} == {"changed", "lost"}
+
+
+def test_folders_that_are_nested_deeper_than_python_calls_itself_are_in_the_manifest(tmp_path):
+    tree, archive, listed = tmp_path / "tree", tmp_path / "a.tar", tmp_path / "a.manifest"
+    folders = [Path(f"{tree}{'/d' * depth}") for depth in range(1500)]
+    for folder in folders:
+        folder.mkdir()
+    try:
+        assert manifest.write(str(tree), str(listed)) == {"entries": len(folders) - 1, "bytes": 0}
+        subprocess.run(["tar", "--create", "--file", archive, "--directory", tree, "."], check=True)
+        assert manifest.check(str(archive), str(listed)) == []
+    finally:
+        for folder in reversed(folders):  # pytest could not
+            folder.rmdir()
+
+
+def test_a_manifest_is_in_order_folder_by_folder(tmp_path):
+    for path in ("b/y", "b/x", "a", "b.c"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    assert [path for path, _ in manifest.walk(str(tmp_path))] == ["a", "b", "b/x", "b/y", "b.c"]

@@ -20,6 +20,7 @@ from holdstill.journal.shelf import Held, State, boot_id, holds
 from holdstill.journal.story import Story
 from holdstill.journal.verdicts import Verdict, verdicts
 from holdstill.places import Places
+from holdstill.run.lock import is_recovering
 from holdstill.text import printable
 from holdstill.words import Stray
 
@@ -101,10 +102,23 @@ def _waited_for(places: Places, wanted: Wanted, within: float) -> list[Held]:
     ends, pauses = time.monotonic() + within, iter(PAUSES)
     while True:
         found = wanted.of(places)
+        if not _is_seen_to(places, found):
+            again = wanted.of(places)
+            if not any(held.state is State.LIVING for held in again):
+                return again
         left = ends - time.monotonic()
-        if left <= 0 or not any(held.state is State.LIVING for held in found):
+        if left <= 0:
             return found
         time.sleep(min(next(pauses, PAUSE), left))
+
+
+def _is_seen_to(places: Places, found: list[Held]) -> bool:
+    """Tell whether somebody works on what is held, or will: a process that gives itself up has «recover» begin first.
+
+    If that is at its end by now, what was seen before may be over.
+    """
+    states = {held.state for held in found}
+    return State.LIVING in states or (State.ABANDONED in states and is_recovering(places.locks))
 
 
 def _strays(places: Places) -> list[Stray]:

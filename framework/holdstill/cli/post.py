@@ -23,8 +23,11 @@ from holdstill.cli.output import print_json, tell
 from holdstill.errors import ExitCode, UsageError
 from holdstill.journal.shelf import boot_id, holds
 from holdstill.places import Places
+from holdstill.plugins.registry import Registry
 from holdstill.run.outcome import CallerVerdict, Failure, Outcome
 from holdstill.run.recover import post
+from holdstill.run.start import registry
+from holdstill.words import Role
 
 
 @click.command("post")
@@ -60,6 +63,10 @@ def command(
 ) -> int:
     """Let go of what «holdstill pre JOB» holds. Nothing held: nothing to do, with success.
 
+    A «pre» that is still at work is told, and lets go itself; it is waited for, for about 20 seconds.
+
+    A JOB that neither the configuration nor a journal knows is misspelt, and fails with 66.
+
     A hold that did not last to the end (a snapshot that overflowed, a lease that ended) fails with 79: the backup
     read garbage. What cannot be let go of does not spoil a good backup: it is logged, «held» shows it, «recover»
     and every later run try again; --strict makes it a failure here, too.
@@ -75,7 +82,7 @@ def command(
         words = [f"--session={session}", f"--outcome={said}", *(f"--without={plugin}" for plugin in without)]
         words += ["--verbose"] if verbose else []
         start_in_background(places, f"release-{job}", "post", job, *words, "--in-background", "--log=syslog")
-        return 0
+        return _misspelt(registry(places), without) if without else 0
     here = site(places, log_to=log_to, verbose=verbose, quiet=True, recovers=True, without=without)
     if in_background:
         here.unheard = partial(_leave_words, places)
@@ -84,7 +91,7 @@ def command(
         tell(f"Nothing of the job {job!r} was held for the session {session!r}: nothing to let go of.")
     if as_json:
         print_json([result(outcome) for outcome in outcomes])
-    return verdict(outcomes, strict=strict)
+    return verdict(outcomes, strict=strict) or _misspelt(here.plugins, without)
 
 
 def let_go(places: Places, call: Call) -> list[Outcome]:
@@ -96,6 +103,17 @@ def let_go(places: Places, call: Call) -> list[Outcome]:
 def _is_held(places: Places, job: str, session: str) -> bool:
     headers = [held.story.header for held in holds(places.state, boot_id())]
     return any(header and (header.job, header.session) == (job, session) for header in headers)
+
+
+def _misspelt(plugins: Registry, without: tuple[str, ...]) -> int:
+    """Tell of a plugin that was to take no part, and could take none. That keeps nobody from letting go before."""
+    known = {*plugins.names(Role.AROUND), *(found.name for found in plugins.found if found.broken)}
+    for name in without:
+        if name not in known:
+            said = plugins.absent(name, "--without")
+            end = "" if said.endswith("?") else "."
+            return fail(f"{said}{end} It was let go of all the same.", ExitCode.USAGE)
+    return 0
 
 
 def _leave_words(places: Places, outcome: Outcome) -> None:

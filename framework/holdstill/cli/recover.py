@@ -12,6 +12,7 @@ from holdstill.cli.common import json_option, log_options, result, site
 from holdstill.cli.output import print_json, tell
 from holdstill.host.command import readable
 from holdstill.places import Places
+from holdstill.run.lock import recovering
 from holdstill.run.recover import recover
 from holdstill.run.start import Site
 
@@ -36,9 +37,10 @@ def command(
     journal is damaged, what its run holds beyond it is found by tag, and reported as with --strays.
     """
     here = site(places, log_to=log_to, verbose=verbose)
-    if after:
-        _wait_for_the_end(here, after)
-    outcomes = recover(here, asked_for_strays=strays)
+    with recovering(places.locks):
+        if after:
+            _wait_for_the_end(here, after)
+        outcomes = recover(here, asked_for_strays=strays)
     if as_json:
         print_json([result(outcome) for outcome in outcomes])
     if bad := [outcome for outcome in outcomes if not outcome.ok]:

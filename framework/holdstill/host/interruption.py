@@ -17,7 +17,14 @@ from types import FrameType
 
 from holdstill.errors import HoldstillError, RunInterrupted
 
-STOPPING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+STOPPING = (
+    *(signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2),
+    *(signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGXCPU),
+    *(signal.SIGPOLL, signal.SIGPWR, signal.SIGSTKFLT),
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+)
+"""All that end a process by default and can be caught (signal(7)), but those of a crash, after which nothing can be
+relied on. Python itself ignores SIGPIPE and SIGXFSZ."""
 MOMENT = 1.0
 "Seconds that a command which lets go gets also when there is no time left: it must have been tried."
 
@@ -31,6 +38,7 @@ class Interruption:
         self._signal = 0
         self._late: HoldstillError | None = None
         self._late_at = self._all_ends = math.inf
+        self._insist = _pass
         self._shields = 0
 
     def __del__(self) -> None:
@@ -62,11 +70,14 @@ class Interruption:
         return None if self._shields else self._bell
 
     def check(self) -> None:
-        """Raise :class:`~holdstill.errors.RunInterrupted` if a stop was asked for, or what says that it is too late."""
-        if self.pending:
+        """Raise :class:`~holdstill.errors.RunInterrupted` if a stop was asked for, or what says why not to go on."""
+        if self._shields:
+            return
+        if self._signal:
             raise RunInterrupted(self._signal)
-        if self._late and not self._shields and self._clock() >= self._late_at:
+        if self._late and self._clock() >= self._late_at:
             raise self._late
+        self._insist()
 
     @contextmanager
     def within(self, seconds: float, late: HoldstillError, *, letting_go: float = math.inf) -> Iterator[None]:
@@ -85,6 +96,15 @@ class Interruption:
             timer.join()
             self._late, self._late_at, self._all_ends = None, math.inf, math.inf
             self._still_the_bell()
+
+    @contextmanager
+    def going_on_while(self, insist: Callable[[], None]) -> Iterator[None]:
+        """Have ``insist`` raise, before each command inside, what says why not to go on."""
+        self._insist = insist
+        try:
+            yield
+        finally:
+            self._insist = _pass
 
     @property
     def left(self) -> float:
@@ -114,6 +134,10 @@ class Interruption:
             yield
         finally:
             self._shields -= 1
+
+
+def _pass() -> None:
+    """Insist on nothing."""
 
 
 def _pass_over(_number: int, _frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ from holdstill.errors import StorageError
 from holdstill.journal.lock import acquire
 from holdstill.journal.records import HandedOver, Header, KeptOpen, Promise, Record, Undone, decode, encode
 from holdstill.journal.story import Story, tell
+from holdstill.journal.unborn import being_made, unborn
 from holdstill.words import Promised
 
 FLAGS = os.O_RDWR | os.O_APPEND | os.O_CLOEXEC
@@ -39,22 +40,25 @@ class Journal:
         It gets its name only when it is locked: nobody can find it and think its run dead.
         Raises StorageError if it cannot be written.
         """
-        path, unborn = folder / f"{header.id}.jsonl", folder / f".{header.id}.new"
+        path = folder / f"{header.id}.jsonl"
         try:
             _make_folder(folder)
-            journal = cls(path, os.open(unborn, FLAGS | os.O_CREAT | os.O_EXCL, 0o600), Story(header=header))
+            with being_made(folder):
+                return cls._made(path, unborn(folder, header.id), header)
         except OSError as error:
             raise StorageError(f"The journal {path} cannot be written: {error.strerror}.") from None
+
+    @classmethod
+    def _made(cls, path: Path, first: Path, header: Header) -> Journal:
+        journal = cls(path, os.open(first, FLAGS | os.O_CREAT | os.O_EXCL, 0o600), Story(header=header))
         try:
             acquire(journal._descriptor)
             journal._append(header)
-            unborn.rename(path)
-        except BaseException as error:
+            first.rename(path)
+        except BaseException:
             with suppress(OSError):
-                unborn.unlink()
+                first.unlink()
             journal.leave()
-            if isinstance(error, OSError):
-                raise StorageError(f"The journal {path} cannot be written: {error.strerror}.") from None
             raise
         return journal
 

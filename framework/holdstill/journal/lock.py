@@ -23,11 +23,16 @@ def acquire(descriptor: int) -> bool:
     return True
 
 
+def share(descriptor: int) -> None:
+    """Take the lock together with others who share it. Raises OSError if somebody has it alone."""
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _request(fcntl.F_RDLCK))
+
+
 def taken(descriptor: int) -> bool:
     """Tell whether somebody else has the lock, without touching it."""
     answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _request())
     return bool(struct.unpack(_FLOCK, answer)[0] != fcntl.F_UNLCK)
 
 
-def _request() -> bytes:
-    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+def _request(kind: int = fcntl.F_WRLCK) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)

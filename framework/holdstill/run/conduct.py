@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 
 import structlog
 
-from holdstill.errors import ConfigError, RunInterrupted
+from holdstill.errors import ConfigError, RunInterrupted, UnavailableError
 from holdstill.journal.journal import Journal
+from holdstill.journal.unwanted import forget_unwanted, is_unwanted
 from holdstill.run.job import Job
 from holdstill.run.lock import job_lock
 from holdstill.run.outcome import Failure, Outcome
 from holdstill.run.phases import attempt, end, phase, release, tell
-from holdstill.run.recover import BlockedError, clear_the_way
+from holdstill.run.recover import BlockedError, clear_the_way, let_go_of
 from holdstill.run.run import Run
 from holdstill.run.start import Site, begin, resolve
 from holdstill.run.unwritten import unwritten
@@ -36,14 +38,30 @@ def run_job(site: Site, info: RunInfo) -> Outcome:
 
 
 def pre(site: Site, info: RunInfo) -> Run:
-    """Do the first half: hold and open, then leave it to ``post``; or, failing, leave nothing."""
+    """Do the first half: hold and open, then leave it to ``post``; or, failing, leave nothing.
+
+    A ``post`` that comes before that is done does not wait for ever: then nothing is left, either.
+    """
     with _started(site, info, resolve(site, info)) as run:
-        if all(phase(run, name) for name in ("prepare", "expose")):
-            attempt(run, "expose", lambda: _hand_over(site, run))
-        if not run.outcome.ok:
+        with site.interruption.going_on_while(partial(_insist_on_being_wanted, site, info)):
+            held = all(phase(run, name) for name in ("prepare", "expose"))
+            held = held and attempt(run, "expose", lambda: _hand_over(site, run))
+        if not held:
             release(run, in_use=False)
             end(run, site.unheard)
+        elif not attempt(run, "expose", partial(_insist_on_being_wanted, site, info)):
+            site.unheard(run.outcome)  # it had been handed over: a «post» that says so later finds it
+            let_go_of(site, info.id)
+        if not run.outcome.ok:
+            forget_unwanted(site.places.state)
         return run
+
+
+def _insist_on_being_wanted(site: Site, info: RunInfo) -> None:
+    if is_unwanted(site.places.state, info.id):
+        raise UnavailableError(
+            f"«holdstill post {info.job}» was called before this «pre» was done, so nothing is held."
+        )
 
 
 @contextmanager

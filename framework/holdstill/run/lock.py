@@ -1,14 +1,14 @@
-"""One run of a job at a time."""
+"""One run of a job at a time; and who sees to what runs have left."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from holdstill.errors import PermissionRefusedError, StorageError, UnavailableError
-from holdstill.journal.lock import acquire
+from holdstill.journal.lock import acquire, share, taken
 
 
 @contextmanager
@@ -36,6 +36,35 @@ def job_lock(locks: Path, job: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def recovering(locks: Path) -> Iterator[None]:
+    """Let others see that what is abandoned is seen to, as long as we are inside. Any number may be at once."""
+    with suppress(OSError):  # on a disk that is full or read-only, nobody sees it, and that does no harm
+        locks.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        with suppress(OSError):
+            descriptor = os.open(_recovery(locks), os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, descriptor)
+            share(descriptor)
+        yield
+
+
+def is_recovering(locks: Path) -> bool:
+    """Tell whether somebody sees to what is abandoned."""
+    try:
+        descriptor = os.open(_recovery(locks), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return taken(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _recovery(locks: Path) -> Path:
+    return locks / ".recover.lock"  # no job's: those begin with a letter or a digit
 
 
 def _sign(descriptor: int) -> None:

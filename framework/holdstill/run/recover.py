@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 import structlog
 
-from holdstill.errors import ExitCode, StillHeldError, StorageError, UnavailableError
+from holdstill.config.load import load
+from holdstill.errors import ExitCode, HoldstillError, StillHeldError, StorageError, UnavailableError
 from holdstill.journal.journal import Journal
 from holdstill.journal.records import last_first
-from holdstill.journal.shelf import Held, State
+from holdstill.journal.shelf import Held, State, journals_in
+from holdstill.journal.unborn import remove_unborn
+from holdstill.journal.unwanted import forget_unwanted, say_unwanted
 from holdstill.journal.verdicts import Verdict, leave_verdict, take_verdicts
 from holdstill.run.openers import openers_of
 from holdstill.run.outcome import CallerVerdict, Failure, Outcome
@@ -51,6 +54,8 @@ def recover(site: Site, *, asked_for_strays: bool = False) -> list[Outcome]:
     Then tell of strays, if somebody asks, or a journal was damaged and so did not tell all.
     """
     outcomes = _finish_all(site, lambda held: held.state is State.ABANDONED)
+    forget_unwanted(site.places.state)
+    remove_unborn(journals_in(site.places.state))
     return [*outcomes, *(stray_outcomes(site) if asked_for_strays or was_damaged(site) else ())]
 
 
@@ -59,16 +64,20 @@ def post(
 ) -> list[Outcome]:
     """Release what ``pre`` left to us, or what is left of it. Nothing held: nothing to do.
 
-    A ``pre`` or a release of this session that is still at work is waited for; some callers are impatient. What
-    became of a hold without us is told like what becomes of one with us. Without a ``verdict`` nobody called it, and
-    there is no knowing what became of the caller's backup.
+    A ``pre`` or a release of this session that is still at work is waited for; some callers are impatient. A ``pre``
+    is told, too, so that it lets go itself if it takes longer. What became of a hold without us is told like what
+    becomes of one with us. Without a ``verdict`` nobody called it, and there is no knowing what became of the caller's
+    backup.
     """
     for pause in PAUSES:
-        if not _at_work(site, job, session) or not site.interruption.left:
+        if not (at_work := _at_work(site, job, session)) or not site.interruption.left:
             break
+        if verdict:
+            _say_unwanted(site, at_work)
         site.begun()
         site.host.pause(pause)
     outcomes = _finish_all(site, lambda held: _is_of(held, job, session), verdict=verdict)
+    forget_unwanted(site.places.state)
     if verdict and not outcomes:
         _need_to_know_all(site)
     site.begun()
@@ -78,11 +87,27 @@ def post(
     without_us = list(map(_spoiled, take_verdicts(site.places.state, job, session, but=ours)))
     for outcome in without_us if verdict else ():
         site.unheard(outcome)
-    return [*without_us, *outcomes, *map(_still_at_work, _at_work(site, job, session))]
+    found = [*without_us, *outcomes, *map(_still_at_work, _at_work(site, job, session))]
+    if verdict and not found:
+        _need_to_know_the_job(site, job)
+    return found
 
 
 def _at_work(site: Site, job: str, session: str) -> list[Held]:
     return [held for held in site.holds() if held.state is State.LIVING and _is_of(held, job, session)]
+
+
+def _say_unwanted(site: Site, at_work: list[Held]) -> None:
+    """Tell each ``pre`` among them. It looks for that once more when it has handed over, and so frees the journal.
+
+    So if it does not see it, our own next look finds a hold that is nobody's.
+    """
+    for held in at_work:
+        try:
+            if not held.story.handed_over:
+                say_unwanted(site.places.state, held.run)
+        except StorageError as error:
+            log.warning("a pre that is at work cannot be told", run=held.run, why=str(error))
 
 
 def _need_to_know_all(site: Site) -> None:
@@ -95,16 +120,37 @@ def _need_to_know_all(site: Site) -> None:
             )
 
 
+def _need_to_know_the_job(site: Site, job: str) -> None:
+    """Raise NotFoundError if neither a journal nor the configuration knows the job: its name is misspelt.
+
+    A configuration that cannot be read, or is wrong, might have it; letting go depends on none.
+    """
+    if any(_job_of(held) == job for held in site.holds()):
+        return
+    try:
+        config, _, complaints = load(site.places.config)
+        complaints.raise_any()
+    except HoldstillError:
+        return
+    config.job(job)
+
+
 def _spoiled(verdict: Verdict) -> Outcome:
     failure = Failure(phase="release", sentence=verdict.sentence, code=ExitCode.BACKUP_FAILED)
     return Outcome(run=verdict.run, job=verdict.job, session=verdict.session, failures=[failure])
 
 
 def _still_at_work(held: Held) -> Outcome:
-    why = f"Another process still works on run {held.run}; «holdstill held» tells, and «post» can be called again."
+    rest = "and «post» can be called again" if held.story.handed_over else "which lets go of it when it can"
+    why = f"Another process still works on run {held.run}, {rest}; «holdstill held --wait» waits for its end."
     log.error("not let go of", run=held.run, why=why)
     failure = Failure(phase="release", sentence=why, code=ExitCode.UNAVAILABLE)
     return Outcome(run=held.run, job="", session="", failures=[failure])
+
+
+def let_go_of(site: Site, run: str) -> None:
+    """Let go of what one run has handed over, if nobody else does."""
+    _finish_all(site, lambda held: held.run == run)
 
 
 def clear_the_way(site: Site, info: RunInfo, if_held: str = "fail") -> None:
@@ -212,12 +258,28 @@ def _taken(held: Held, outcomes: list[Outcome], *, needed: bool) -> Journal | No
         return Journal.take(held.path)
     except StorageError as error:
         if needed:
-            raise
+            raise StorageError(f"{error} {_by_hand(held)}") from None
         log.error("left alone", journal=str(held.path), why=str(error))
-        sentence = f"{error} Look at its disk; «holdstill held --strays» tells what runs have left."
-        failure = Failure(phase="release", sentence=sentence, code=error.code)
-        outcomes.append(Outcome(run=held.run, job="", session="", failures=[failure]))
+        outcomes.append(_not_taken(held, error))
         return None
+
+
+def _by_hand(held: Held) -> str:
+    if held.story.open:
+        return "Look at its disk; «holdstill held» tells how to let go by hand."
+    return "Look at its disk; «holdstill held --strays» tells what runs have left."
+
+
+def _not_taken(held: Held, error: StorageError) -> Outcome:
+    """Tell of a journal that cannot be taken, and, as far as it can be read, of what its run holds."""
+    failure = Failure(phase="release", sentence=f"{error} {_by_hand(held)}", code=error.code)
+    still = [
+        StillHeld(what=promise.what, by_hand=promise.by_hand, why="its journal cannot be taken")
+        for promise in last_first(held.story.open)
+    ]
+    header = held.story.header
+    job, session = (header.job, header.session) if header else ("", "")
+    return Outcome(run=held.run, job=job, session=session, failures=[failure], still_held=still)
 
 
 def _leave_word(site: Site, journal: Journal, taken_by: str) -> None:

@@ -151,6 +151,13 @@ class Guest:
 
 
 @pytest.fixture
+def told(guest: Guest, tmp_path: Path) -> Callable[[], str]:
+    """What holdstill tells a monitoring system that its caller has said of the backup."""
+    guest.configure(f"    around: [prometheus: {{folder: {tmp_path}}}]\n")
+    return lambda: told_of_the_backup(tmp_path)
+
+
+@pytest.fixture
 def guest(site, new_disk, trees, host_state) -> Iterator[Guest]:
     """A guest with a disk, and the job ``nightly`` that holds it."""
     with ExitStack() as stack:

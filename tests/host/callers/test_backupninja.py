@@ -62,9 +62,10 @@ def log(folder: Path) -> str:
     return (folder / "log").read_text()
 
 
-def test_what_is_archived_is_what_was_on_the_guests_disk(guest, configure, tmp_path):
+def test_what_is_archived_is_what_was_on_the_guests_disk(guest, configure, told, tmp_path):
     done = guest.run(*configure())
     assert done.returncode == 0, log(tmp_path)
+    assert told() == "ok"
     assert "0 fatal. 0 error. 0 warning." in log(tmp_path)
     assert guest.is_let_go_of()
     [archive] = archives(tmp_path)
@@ -83,9 +84,10 @@ def test_a_guest_that_cannot_be_held_is_not_archived_while_other_actions_go_on(g
     assert (tmp_path / "other-action-ran").exists()
 
 
-def test_an_action_that_fails_is_reported_and_lets_go(guest, configure, tmp_path):
+def test_an_action_that_fails_is_reported_and_lets_go(guest, configure, told, tmp_path):
     done = guest.run(*configure(tar=executable(tmp_path / "tar", "#!/bin/sh\nexit 2\n")))
     assert done.returncode != 0
+    assert told() == "failed"
     assert "Error: " in log(tmp_path)
     assert "10-guests.tar failed" in log(tmp_path)
     assert guest.is_let_go_of()

@@ -16,7 +16,7 @@ import pytest
 
 from ..sudo import launcher, rules, shipped
 from .backuppc import USER, BackupPC
-from .conftest import Guest, executable, told_of_the_backup
+from .conftest import Guest, executable
 from .gate import LIMIT, Gate
 
 TAR, DATE = "/usr/bin/tar", "2026-11-25 01:30:00"
@@ -63,13 +63,6 @@ def gate(backuppc, printed, tmp_path) -> Gate:
         )
     )
     return made
-
-
-@pytest.fixture
-def told(guest, tmp_path) -> Callable[[], str]:
-    """What holdstill tells a monitoring system that BackupPC has said of its dump."""
-    guest.configure(f"    around: [prometheus: {{folder: {tmp_path}}}]\n")
-    return lambda: told_of_the_backup(tmp_path)
 
 
 @contextmanager

@@ -68,10 +68,11 @@ def test_what_holdstill_has_it_archive_is_what_was_on_the_guests_disk(guest, rep
     assert guest.is_in(restored(guest, tmp_path / "restored"))
 
 
-def test_what_the_script_archives_is_what_was_on_the_guests_disk(guest, script, tmp_path):
+def test_what_the_script_archives_is_what_was_on_the_guests_disk(guest, script, told, tmp_path):
     done = guest.run(script())
     assert done.returncode == 0, done.stderr
     assert guest.is_let_go_of()
+    assert told() == "ok"
     assert guest.is_in(restored(guest, tmp_path / "restored"))
 
 
@@ -82,16 +83,18 @@ def test_the_script_ends_where_a_guest_cannot_be_held(guest, script):
     assert guest.is_let_go_of()
 
 
-def test_the_script_lets_go_when_the_backup_fails(guest, script):
+def test_the_script_lets_go_when_the_backup_fails(guest, script, told):
     assert guest.run(script(at="/nowhere")).returncode == 2
     assert guest.is_let_go_of()
+    assert told() == "failed"
 
 
-def test_the_script_lets_go_when_it_is_stopped(guest, script, repository):
+def test_the_script_lets_go_when_it_is_stopped(guest, script, told, repository):
     process = guest.start(script("borg --upload-ratelimit 1", at=f"ssh://here{repository}"))
     said = guest.stop_while_it_is_read(process, "borg")
     assert process.returncode == 143, said
     assert guest.is_let_go_of()
+    assert told() == "failed"
     assert archives(guest) == []
 
 

@@ -65,10 +65,11 @@ def back_up(guest, configuration: Path):
     return guest.run(BORGMATIC, "--config", configuration, "create")
 
 
-def test_what_is_archived_is_what_was_on_the_guests_disk(guest, configure, tmp_path):
+def test_what_is_archived_is_what_was_on_the_guests_disk(guest, configure, told, tmp_path):
     done = back_up(guest, configure())
     assert done.returncode == 0, done.stdout + done.stderr
     assert guest.is_let_go_of()
+    assert told() == "ok"
     [archive] = archives(guest, tmp_path)
     restored = tmp_path / "restored"
     restored.mkdir()
@@ -86,19 +87,21 @@ def test_a_guest_that_cannot_be_held_is_not_archived(guest, configure, tmp_path)
     assert guest.is_let_go_of()
 
 
-def test_a_backup_that_fails_lets_go(guest, configure, tmp_path):
+def test_a_backup_that_fails_lets_go(guest, configure, told, tmp_path):
     configuration = configure(repository=tmp_path / "nowhere")
     assert back_up(guest, configuration).returncode == 1
     assert guest.is_let_go_of()
+    assert told() == "failed"
 
 
-def test_a_backup_that_is_stopped_lets_go(guest, configure, tmp_path):
+def test_a_backup_that_is_stopped_lets_go(guest, configure, told, tmp_path):
     executable(tmp_path / "remote", REMOTE)
     configuration = configure(SLOWLY, f"ssh://here/{tmp_path}/repository")
     process = guest.start(BORGMATIC, "--config", configuration, "create")
     said = guest.stop_while_it_is_read(process, "borg")
     assert process.returncode != 0, said
     assert guest.is_let_go_of()
+    assert told() == "failed"
     assert archives(guest, tmp_path) == []
 
 

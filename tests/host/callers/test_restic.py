@@ -101,10 +101,11 @@ def test_a_run_that_is_stopped_stops_it(guest, configure):
 # In a script
 
 
-def test_what_the_script_backs_up_is_what_was_on_the_guests_disk(guest, script, tmp_path):
+def test_what_the_script_backs_up_is_what_was_on_the_guests_disk(guest, script, told, tmp_path):
     done = guest.run(script())
     assert done.returncode == 0, done.stderr
     assert guest.is_let_go_of()
+    assert told() == "ok"
     assert guest.is_in(restored(guest, tmp_path))
 
 
@@ -115,17 +116,19 @@ def test_the_script_ends_where_a_guest_cannot_be_held(guest, script):
     assert guest.is_let_go_of()
 
 
-def test_the_script_lets_go_when_the_backup_fails(guest, script, repository):
+def test_the_script_lets_go_when_the_backup_fails(guest, script, told, repository):
     (repository / "config").unlink()
     assert guest.run(script()).returncode == 1
     assert guest.is_let_go_of()
+    assert told() == "failed"
 
 
-def test_the_script_lets_go_when_it_is_stopped(guest, script):
+def test_the_script_lets_go_when_it_is_stopped(guest, script, told):
     process = guest.start(script(SLOWLY))
     said = guest.stop_while_it_is_read(process, "restic")
     assert process.returncode == 143, said
     assert guest.is_let_go_of()
+    assert told() == "failed"
     assert snapshots(guest) == []
 
 

@@ -86,11 +86,12 @@ def test_a_hold_that_did_not_last_makes_no_snapshot(guest, configure, tmp_path):
     assert guest.is_let_go_of()
 
 
-def test_a_backup_that_is_stopped_lets_go(guest, configure, tmp_path):
+def test_a_backup_that_is_stopped_lets_go(guest, configure, told, tmp_path):
     process = guest.start(configure(how="--bwlimit=1"))
     said = guest.stop_while_it_is_read(process, "rsync", all_of_it=True)
     assert process.returncode == 143, said
     assert guest.is_let_go_of()
+    assert told() == "failed"
     assert snapshots(tmp_path) == []
 
 

@@ -190,6 +190,42 @@ def test_a_full_disk_does_not_stop_letting_go(held_place):
     assert held_place.left() == []
 
 
+@pytest.fixture
+def read_only_place(held_place):
+    """A place with an abandoned hold, where holdstill finds its state folder on a file system that is read-only."""
+    [journal] = held_place.state.glob("journals/*.jsonl")
+    journal.write_text(journal.read_text().replace(str(held_place.held()[0]["lease_ends"]), "0"))
+    usual, state = held_place.command, held_place.state
+    mount = f"mount --bind {state} {state} && mount --options remount,ro,bind {state}"
+    held_place.command = ("unshare", "--mount", "sh", "-c", f'{mount} && exec "$@"', "sh", *usual)
+    yield held_place
+    held_place.command = usual
+    assert held_place.run("recover").silent
+    assert not held_place.tree.exists()
+
+
+def test_a_read_only_disk_of_journals_keeps_recover_from_letting_go_but_not_a_person(read_only_place):
+    result = read_only_place.run("recover")
+    assert (result.code, result.out, result.err.count("\n")) == (81, "", 1)
+    assert (
+        "Read-only file system. Look at its disk; «holdstill held» tells how to let go by hand." in result.err
+    )
+    [outcome] = read_only_place.run("recover", "--json").json
+    assert outcome["job"] == "nightly"
+    [held] = read_only_place.held()
+    assert [one["by_hand"] for one in outcome["still_held"]] == [one["by_hand"] for one in held["holds"]]
+    assert read_only_place.run("held").code == 81
+    for line in (one["by_hand"] for one in held["holds"]):
+        assert read_only_place.shell(["sh", "-c", line]).silent
+    assert not (read_only_place.trees / "nightly").exists()
+
+
+def test_a_read_only_disk_of_journals_fails_a_post_that_finds_its_hold(read_only_place):
+    result = read_only_place.run("post", "nightly")
+    assert (result.code, result.out, result.err.count("\n")) == (74, "", 1)
+    assert "Look at its disk; «holdstill held» tells how to let go by hand." in result.err
+
+
 def test_a_full_disk_for_the_copy(place):
     def nearly_full():
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

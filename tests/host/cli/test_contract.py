@@ -42,7 +42,32 @@ def test_post_says_nothing_and_nothing_is_left(held_place):
 
 def test_post_without_a_hold_succeeds_in_silence(place):
     assert place.run("post", "nightly").silent
-    assert place.run("post", "no-such-job").silent
+
+
+@pytest.mark.parametrize("more", [(), ("--detach",), ("--session", "7", "--outcome=failed")])
+def test_post_of_a_misspelt_job_says_so(held_place, more):
+    result = held_place.run("post", "nighlty", *more)
+    assert failed_as_a_hook_should(result, 66)
+    assert "There is no job 'nighlty'; did you mean 'nightly'? Known are: nightly." in result.err
+    assert held_place.tree.exists()
+
+
+def test_post_of_a_misspelt_job_by_a_hook_says_so(held_place):
+    result = held_place.run("hook", "--job=nighlty", "burp", "post", "0")
+    assert failed_as_a_hook_should(result, 66)
+
+
+def test_post_of_a_job_that_is_held_and_not_configured_any_more_lets_go(held_place):
+    held_place.config.write_text(held_place.config.read_text().replace("nightly:", "weekly:"))
+    assert held_place.run("post", "nightly", "--session", "another").silent
+    assert held_place.run("post", "nightly").silent
+    assert held_place.left() == []
+
+
+@pytest.mark.parametrize("written", ["jobs: [", "jobs: {weekly: {guests: [web], leese: 1h}}"])
+def test_post_with_a_configuration_that_is_wrong_succeeds(place, written):
+    place.config.write_text(written)
+    assert place.run("post", "nightly").silent
 
 
 def test_post_without_any_configuration_succeeds(place):
@@ -341,6 +366,20 @@ def test_a_backup_that_is_neither_ok_nor_failed_is_a_wrong_call(held_place):
     assert held_place.tree.exists()
 
 
+def test_a_pre_that_is_still_at_work_lets_go_when_its_post_has_come(place, gate):
+    place.write(open_=f"{{stranger: {{then: {gate.script}}}}}")
+    pre = place.start("pre", "nightly")
+    place.eventually(gate.reached.exists)
+    post = place.start("post", "nightly")
+    place.eventually(lambda: list(place.state.glob("journals/*.unwanted")))
+    gate.opened.touch()
+    result = place.wait(pre)
+    assert failed_as_a_hook_should(result, 69)
+    assert "«holdstill post nightly» was called before this «pre» was done" in result.err
+    assert place.wait(post).silent
+    assert place.left() == []
+
+
 # The caller's environment
 
 
@@ -470,7 +509,10 @@ def test_a_lock_that_the_caller_left_open_is_free_when_pre_has_ended(place):
 # Signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGALRM, signal.SIGXCPU],
+)
 def test_a_signal_in_the_middle_of_pre_leaves_nothing(place, gate, number):
     place.write(open_=f"{{stranger: {{then: {gate.script}}}}}")
     process = place.start("pre", "nightly")
@@ -510,7 +552,7 @@ def test_signals_do_not_stop_what_lets_go(place, gate):
     assert place.run("pre", "nightly").silent
     process = place.start("post", "nightly")
     place.eventually(gate.reached.exists)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
         process.send_signal(number)
     gate.opened.touch()
     assert place.wait(process).silent

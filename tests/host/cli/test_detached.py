@@ -256,10 +256,15 @@ def test_pre_answers_while_somebody_holds_and_held_waits_for_the_end(slow_to_hol
     assert slow_to_hold.left() == []
 
 
-def test_a_post_that_comes_meanwhile_waits_for_it_and_lets_go(slow_to_hold, gate):
-    waiting = slow_to_hold.start("post", "nightly", "--strict")
+def test_a_post_that_comes_meanwhile_has_it_let_go_and_is_told_that_there_was_nothing_to_back_up(
+    slow_to_hold, gate
+):
+    waiting = slow_to_hold.start("post", "nightly")
+    slow_to_hold.eventually(lambda: list(slow_to_hold.state.glob("journals/*.unwanted")))
     gate.opened.touch()
-    assert slow_to_hold.wait(waiting).silent
+    told = slow_to_hold.wait(waiting)
+    assert (told.code, "There was nothing to back up: " in told.err) == (79, True)
+    assert slow_to_hold.run("post", "nightly").silent
     assert slow_to_hold.left() == []
 
 
@@ -327,9 +332,18 @@ def test_what_can_take_no_part_is_told_before_anything_is_held(place):
     assert place.left() == []
 
 
-def test_a_release_is_never_refused_for_it(held_place):
-    assert held_place.run("post", "nightly", "--without", "rebot").silent
+@pytest.mark.parametrize("more", [(), ("--detach",)])
+def test_a_release_is_not_refused_for_it_but_told_of_it(held_place, more):
+    result = held_place.run("post", "nightly", "--without", "rebot", *more)
+    assert result.code == 64
+    assert "there is no plugin 'rebot'; did you mean 'reboot'? It was let go of all the same." in result.err
+    assert held_place.run("held", "--wait").code == 0
     assert held_place.left() == []
+
+
+def test_what_cannot_be_loaded_takes_no_part_as_is_wished(held_place):
+    held_place.plugin("broken", "1 / 0")
+    assert held_place.run("post", "nightly", "--without", "broken").silent
 
 
 TAKES_PART = """

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
+
+from holdstill.run.lock import is_recovering
 
 HANGS = """
 import time
@@ -120,8 +123,7 @@ def test_a_run_ends_itself_and_its_hold_is_let_go_of_in_the_background(hung_plac
     assert ", in hang" in result.err, "where it hangs is in the log"
     (hung_place.root / "hang").unlink()
     hung_place.command = usual
-    # it may not have begun when the one that was given up has ended
-    hung_place.eventually(lambda: hung_place.run("held", "--wait").code == 0)
+    assert hung_place.run("held", "--wait").code == 0
     hung_place.eventually(lambda: hung_place.left() == [])
     assert not (hung_place.root / "opened").exists()
 
@@ -147,6 +149,25 @@ def test_a_run_that_is_given_up_ends_whatever_fails_meanwhile(hung_place):
     broken = "from holdstill.cli import overseeing\noverseeing.start_in_background = None\n"
     hung_place.command = (*hung_place.command[:2], broken + HURRIED, *hung_place.command[3:])
     assert hung_place.run("run", "nightly").code == 70
+
+
+def test_who_waits_waits_for_the_one_that_was_started_to_let_go(place):
+    """It waits for the end of the process that was given up, and begins a moment after that."""
+    assert place.run("pre", "nightly").silent
+    [journal] = place.state.glob("journals/*.jsonl")
+    journal.write_text(journal.read_text().replace(str(place.held()[0]["lease_ends"]), "0"))
+    given_up = subprocess.Popen(["sleep", "600"])
+    try:
+        recover = place.start("recover", f"--after={given_up.pid}")
+        place.eventually(lambda: is_recovering(place.state / "locks"))
+        waiting = place.start("held", "nightly", "--wait")
+        assert place.run("held", "nightly", "--wait=0.1").code == 81
+        assert waiting.poll() is None
+    finally:
+        given_up.kill()
+        given_up.wait()
+    assert place.wait(waiting).code == 0
+    assert place.wait(recover).silent
 
 
 def test_check_ends_too(hung_place):

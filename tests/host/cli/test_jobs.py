@@ -311,6 +311,14 @@ def test_a_run_that_is_killed_is_finished_by_the_next_run_of_any_job(place, gate
     assert place.left() == []
 
 
+def test_recover_removes_the_journal_of_a_run_that_was_killed_while_it_made_one(place):
+    assert place.run("pre", "nightly").silent
+    assert place.run("post", "nightly").silent
+    (place.state / "journals" / ".20260102T013000Z5f3a.new").touch()
+    assert place.run("recover").silent
+    assert place.left() == []
+
+
 def test_recover_tells_programs_what_it_finished(place, gated):
     kill_in_mid_backup(place, gated)
     [held] = place.held()

@@ -288,6 +288,14 @@ def test_a_signal_ends_the_command_that_runs(interruption, number):
     assert caught.value.signal_number == number
 
 
+def test_no_signal_that_ends_a_process_by_default_ends_us_but_those_of_a_crash():
+    not_to_be_caught, of_a_crash = {"KILL", "STOP"}, {"ILL", "TRAP", "ABRT", "BUS", "FPE", "SEGV", "SYS"}
+    ignored, ignored_by_python = {"CHLD", "CONT", "URG", "WINCH"}, {"PIPE", "XFSZ"}
+    suspend = {"TSTP", "TTIN", "TTOU"}
+    spared = not_to_be_caught | of_a_crash | ignored | ignored_by_python | suspend
+    assert signal.valid_signals() - set(STOPPING) == {getattr(signal, f"SIG{name}") for name in spared}
+
+
 def test_a_signal_stops_the_run_before_its_next_command(interruption, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "GENTLE", {"touch"})  # so that, if it is started, it ends well
     host = RealHost(interruption)

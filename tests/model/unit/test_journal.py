@@ -21,6 +21,7 @@ from holdstill.journal.journal import Journal
 from holdstill.journal.records import Promise, encode
 from holdstill.journal.shelf import State, holds, journals_in
 from holdstill.journal.story import tell
+from holdstill.journal.unborn import remove_unborn
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 BAD = OSError(errno.EIO, os.strerror(errno.EIO))
@@ -142,6 +143,30 @@ def test_two_runs_of_one_id_are_refused(state, header):
         Journal.create(journals_in(state), header)
     assert Journal.take(journal.path) is None
     journal.leave()
+
+
+def test_a_journal_that_never_came_to_be_is_removed(state, header):
+    Journal.create(journals_in(state), header).close()
+    left = journals_in(state) / ".20260102T013000Z5f3a.new"
+    left.touch()
+    remove_unborn(journals_in(state))
+    assert not left.exists()
+
+
+def test_while_any_journal_is_made_none_is_removed(state, header, monkeypatch):
+    """It has no lock yet when it is there."""
+    folder, seen = journals_in(state), []
+
+    def acquired(_descriptor):
+        remove_unborn(folder)
+        seen.extend(folder.glob(".*.new"))
+        return True
+
+    monkeypatch.setattr(module, "acquire", acquired)
+    journal = Journal.create(folder, header)
+    assert len(seen) == 1
+    assert journal.path.exists()
+    journal.close()
 
 
 def test_a_journal_can_be_read_by_nobody_else(journal):

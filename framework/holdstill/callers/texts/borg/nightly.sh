@@ -7,10 +7,11 @@ export BORG_REPO=/srv/borg
 export BORG_PASSCOMMAND='cat /root/borg-passphrase'
 
 # Let go whatever happens; and if the hold did not last to the end of the backup, say so: that backup is not good.
-trap '@HOLDSTILL@ post @JOB@ || exit 79' EXIT
+outcome=failed
+trap '@HOLDSTILL@ post @JOB@ --outcome=$outcome || exit $?' EXIT
 trap 'kill $!; exit 143' HUP INT TERM
 @HOLDSTILL@ pre @JOB@ || exit
 
 # In the background, as a shell hears no signal while it runs a command in the foreground.
 borg create '::{hostname}-{now}' @TREES@ &
-wait $!
+wait $! && outcome=ok

@@ -3,8 +3,8 @@
 exec 9<"$0"
 flock --nonblock 9 || { echo "$0 is at work already" >&2; exit 75; }
 
-# Let go whatever happens: an rsnapshot that fails or is stopped may not do so itself.
-trap '@HOLDSTILL@ post @JOB@' EXIT
+# Let go whatever happens. What is still held then was not let go of by rsnapshot, as it failed or was stopped.
+trap '@HOLDSTILL@ post @JOB@ --outcome=failed' EXIT
 trap 'exit 143' HUP INT TERM
 
 rsnapshot sync && rsnapshot alpha
