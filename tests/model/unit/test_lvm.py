@@ -7,8 +7,9 @@ import pytest
 
 from holdstill.errors import ExitCode
 from holdstill.host.planning import Nobody
-from holdstill.plugin import Answer, UnavailableError
+from holdstill.plugin import Answer, CommandFailedError, UnavailableError
 from holdstill.testing import plain_disk, trial_in
+from holdstill.testing.faults import Fault, Kind
 from holdstill_plugins import lvm, lvm_freeze, lvm_mend
 from holdstill_plugins.lvm_removal import Removal, remove
 from holdstill_plugins.lvm_thin import forget_half_made
@@ -158,6 +159,19 @@ def test_one_that_is_in_use_is_spoken_of_alone_and_does_not_keep_another(new_tri
     with pytest.raises(UnavailableError, match=r"^lvremove says: Logical volume hostvg/hs_r_web is used by"):
         remove(asked, machine)
     assert list(machine.kernel.volumes) == ["hostvg/web", "hostvg/hs_r_web"]
+
+
+def test_a_command_that_is_killed_among_several_leaves_no_origin_suspended(new_trial, monkeypatch):
+    machine, asked = two_to_remove(new_trial, monkeypatch)
+    machine.kernel.volumes[asked.snapshot].origin = asked.origin
+    watchdogs = 2
+    machine.fault = Fault(at=len(machine.commands) + 1 + watchdogs, kind=Kind.KILLED)
+    with pytest.raises(CommandFailedError, match="lvremove"):
+        remove(asked, machine)
+    assert list(machine.kernel.volumes) == ["hostvg/web", asked.snapshot], "the other one was gone by then"
+    assert not machine.kernel.suspended
+    remove(asked, machine)
+    assert list(machine.kernel.volumes) == ["hostvg/web"]
 
 
 class Pool:

@@ -103,9 +103,14 @@ def _lvextend(machine: Machine, arguments: list[str]) -> str:
     return ""
 
 
+def lvremove_arguments(arguments: list[str]) -> Arguments:
+    """Give what «lvremove» was told."""
+    return Arguments(arguments, valued=["--select", "--config"], flags=["--yes"])
+
+
 def _lvremove(machine: Machine, arguments: list[str]) -> str:
     """As the real one does, remove what it can of what it was given."""
-    given = Arguments(arguments, valued=["--select", "--config"], flags=["--yes"])
+    given = lvremove_arguments(arguments)
     refused = [why for name in given.words if (why := _removed(machine, name, given.get("--select")))]
     if refused:
         raise Refused(5, "\n".join(refused))
