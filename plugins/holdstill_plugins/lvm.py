@@ -21,18 +21,16 @@ from holdstill.plugin import (
     SnapshotError,
     Step,
     Stray,
-    UnavailableError,
     hookimpl,
     missing_tools,
-    printable,
 )
 from holdstill_plugins import lvm_fill, lvm_mend, lvm_watch, maps
 from holdstill_plugins.lvm_filter import fence
 from holdstill_plugins.lvm_freeze import ready_to_freeze
 from holdstill_plugins.lvm_names import safe_name
+from holdstill_plugins.lvm_removal import Removal, remove
 from holdstill_plugins.lvm_room import Wanted, no_room
-from holdstill_plugins.lvm_thin import forget_half_made
-from holdstill_plugins.lvm_volumes import NOT_FOUND, Volume, find, tagged, volumes_at
+from holdstill_plugins.lvm_volumes import Volume, tagged, volumes_at
 from holdstill_plugins.run_names import run_in
 
 TAG = "holdstill"
@@ -197,28 +195,8 @@ def holdstill_undo(facts: Facts, host: Host) -> None:
         return
     snapshot, origin = str(facts["volume"]), str(facts["origin"])
     look_away = str(facts.get("look_away") or fence(host))  # a journal of holdstill 0.1's first days has none
-    with host.alone_with(f"/dev/{origin}"):
-        lvm_mend.wake(host, origin, snapshot)
-        with lvm_mend.awake_after(host, origin, snapshot):
-            _remove(snapshot, str(facts["tag"]), look_away, host)
-        lvm_mend.sweep(host, origin, snapshot, look_away)
-
-
-def _remove(snapshot: str, tag: str, look_away: str, host: Host) -> None:
-    """Remove the volume of that name if it bears our tag: LVM itself looks, so that one command is enough.
-
-    Its exit code for «no such volume» is also that of every failure, so look closer then.
-    """
-    bearing = ("--select", f"lv_tags={tag}", snapshot)
-    remove = partial(host.run, "lvremove", "--yes", "--config", look_away, *bearing, ok=(0, NOT_FOUND))
-    removed = remove()
-    volume = find(snapshot, host, look_away) if removed.status else None
-    if volume is None or tag not in volume.lv_tags.split(","):
-        return
-    if volume.is_thin and forget_half_made(volume, host):
-        removed = remove()
-    if removed.status:
-        raise UnavailableError(f"lvremove says: {printable(removed.err.strip())}")
+    removal = Removal(snapshot=snapshot, origin=origin, tag=str(facts["tag"]), look_away=look_away)
+    remove(removal, host)
 
 
 @hookimpl

@@ -6,7 +6,7 @@ was never made live, or with maps that LVM has forgotten. The order here is bott
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 from holdstill.plugin import CommandStuckError, Host
@@ -23,7 +23,7 @@ def awake_after(host: Host, origin: str, volume: str) -> Iterator[None]:
     that is stuck is still at work, so the watchdog is not told of an end.
     """
     key = volume.rpartition("/")[2]
-    lvm_watch.begin(host, key, _maps_of(origin, volume))
+    lvm_watch.begin(host, key, maps_of(origin, volume))
     try:
         yield
     except BaseException as error:
@@ -37,10 +37,10 @@ def awake_after(host: Host, origin: str, volume: str) -> Iterator[None]:
 
 def wake(host: Host, origin: str, snapshot: str) -> None:
     """Resume what is suspended of an origin and its snapshot (``VG/LV`` each)."""
-    wake_maps(host, *_maps_of(origin, snapshot))
+    wake_maps(host, *maps_of(origin, snapshot))
 
 
-def _maps_of(origin: str, snapshot: str) -> tuple[str, ...]:
+def maps_of(origin: str, snapshot: str) -> tuple[str, ...]:
     """Give their maps, bottom up."""
     top, copy = map_name(origin), map_name(snapshot)
     return f"{top}-real", f"{copy}-cow", top, copy
@@ -51,16 +51,15 @@ def wake_maps(host: Host, *maps: str) -> None:
     lvm_awake.wake(maps, lambda *arguments: host.run("dmsetup", *arguments).out, host.pause)
 
 
-def sweep(host: Host, origin: str, snapshot: str, look_away: str) -> None:
-    """If LVM has no such snapshot any more, remove its maps that are left, and give the origin its own table."""
+def sweep(host: Host, origin: str, snapshot: str, look_away: str, left: Collection[str]) -> None:
+    """If LVM has no such snapshot any more, remove its maps that are ``left``, and give the origin its own table."""
     copy, real = map_name(snapshot), f"{map_name(origin)}-real"
-    left = _openers_of_maps(host)
     if not {copy, f"{copy}-cow", real} & set(left) or find(snapshot, host, look_away):
         return
     for name in (copy, f"{copy}-cow"):
         if name in left:
             host.run("dmsetup", "remove", "--retry", name)
-    openers = _openers_of_maps(host).get(real)
+    openers = openers_of_maps(host).get(real)
     if openers is None or _has_snapshots(host, origin, look_away):
         return
     if openers:
@@ -70,7 +69,7 @@ def sweep(host: Host, origin: str, snapshot: str, look_away: str) -> None:
         host.run("dmsetup", "remove", "--retry", real)
 
 
-def _openers_of_maps(host: Host) -> dict[str, int]:
+def openers_of_maps(host: Host) -> dict[str, int]:
     """All maps, each with how many have it open. One that was never made live has no name in /dev."""
     columns = ("--columns", "--noheadings", "--separator", " ", "--options", "name,open")
     lines = host.ask("dmsetup", "info", *columns).out.splitlines()

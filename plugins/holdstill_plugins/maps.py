@@ -22,11 +22,17 @@ from holdstill_plugins import loops
 from holdstill_plugins.run_names import run_in
 
 SECTOR = 512
+DRIVERS = "/proc/misc"
+"The kernel's drivers of this kind, a line each: number and name (proc_misc(5))."
 
 
 def has_device_mapper(host: Host) -> bool:
-    """Tell whether this kernel has it."""
-    return host.installed("dmsetup") and host.ask("dmsetup", "version", ok=(0, 1)).status == 0
+    """Tell whether this kernel has it; asked for its version, it is loaded where it can be."""
+    if not host.installed("dmsetup"):
+        return False
+    return (
+        "device-mapper" in host.read(DRIVERS).split() or host.ask("dmsetup", "version", ok=(0, 1)).status == 0
+    )
 
 
 def create(name: str, title: str, table: str, hold: Hold, host: Host) -> str:
@@ -81,12 +87,20 @@ def undo(facts: Facts, host: Host) -> None:
         loops.detach(facts, host)
         return
     name = str(facts["map"])
-    uuid = _uuids(host).get(name)
+    uuid = _uuid(name, host)
     if uuid is None:
         return
     if uuid != facts["uuid"]:
         raise UnavailableError(f"the map {name} does not bear our UUID, so it is not removed")
     host.run("dmsetup", "remove", "--retry", name)
+
+
+def _uuid(name: str, host: Host) -> str | None:
+    """Give a map's UUID, or ``None`` if there is no map of that name."""
+    node = host.look(f"/dev/mapper/{name}")
+    if node and node.number:
+        return host.read(f"/sys/dev/block/{node.number}/dm/uuid").strip()
+    return _uuids(host).get(name)  # one that was never made live has no name in /dev
 
 
 def _uuids(host: Host) -> dict[str, str]:

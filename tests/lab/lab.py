@@ -33,17 +33,18 @@ class Lab:
         self._temporary = tempfile.TemporaryDirectory(dir=cache(), prefix="session-")
         self.folder = Path(self._temporary.name)
 
-    def machine(self, kind: Kind = PLAIN, *, flushed: bool = True) -> Machine:
+    def machine(self, kind: Kind = PLAIN, *, flushed: bool = True, processors: int = 0) -> Machine:
         """Return a new machine with fresh disks, not yet booted; for one boot only if they are not ``flushed``.
 
-        Several threads may ask.
+        It has so many ``processors``, or if none are asked for as many as are best for the tests. Several threads
+        may ask.
         """
         with self._making:
             if self._closed:
                 raise LabError("The lab is closed.")
             disk, shares = image(kind, self._tell), self.shares
             folder = Path(tempfile.mkdtemp(dir=self.folder, prefix="machine-"))
-            self._machines.append(Machine(disk, shares, folder, flushed=flushed))
+            self._machines.append(Machine(disk, shares, folder, flushed=flushed, processors=processors))
             return self._machines[-1]
 
     def close(self) -> None:

@@ -18,10 +18,13 @@ ANSWER_GRACE = 30.0
 class Machine:
     """One machine. What it wrote to its disks is there again after the next boot, if they are ``flushed``."""
 
-    def __init__(self, image: Image, shares: qemu.Shares, folder: Path, *, flushed: bool) -> None:
+    def __init__(
+        self, image: Image, shares: qemu.Shares, folder: Path, *, flushed: bool, processors: int = 0
+    ) -> None:
         self._image = image
         self._shares = shares
         self._disks = qemu.Disks(folder, flushed)
+        self._processors = processors
         self._console = folder / "console.log"
         self._qemu: subprocess.Popen[bytes] | None = None
         self._channel: Channel | None = None
@@ -59,7 +62,7 @@ class Machine:
         """Return the command that boots this machine on the terminal, and without its agent."""
         *_, (accelerator, _) = qemu.accelerators()
         return [
-            *qemu.command(self._image, self._disks, self._shares, accelerator),
+            *qemu.command(self._image, self._disks, self._shares, accelerator, self._processors),
             "-serial",
             "mon:stdio",
             *qemu.kernel(self._image, "systemd.mask=lab-agent.service"),
@@ -103,7 +106,7 @@ class Machine:
         ours, theirs = socket.socketpair()
         self._channel = Channel(ours)
         words = [
-            *qemu.command(self._image, self._disks, self._shares, accelerator),
+            *qemu.command(self._image, self._disks, self._shares, accelerator, self._processors),
             *qemu.port(theirs.fileno()),
             "-serial",
             "stdio",

@@ -55,8 +55,11 @@ class Shares:
     local: Path
 
 
-def command(image: Image, disks: Disks, shares: Shares, accelerator: str) -> list[str]:
-    """Return QEMU's command line, without its consoles and what it starts."""
+def command(image: Image, disks: Disks, shares: Shares, accelerator: str, processors: int = 0) -> list[str]:
+    """Return QEMU's command line, without its consoles and what it starts.
+
+    The machine has so many ``processors``, or if none are asked for as many as are best for the tests.
+    """
     processor, how_many = PROCESSORS[accelerator]
     cache_mode = "writeback" if disks.flushed else "unsafe"
     return [
@@ -76,7 +79,7 @@ def command(image: Image, disks: Disks, shares: Shares, accelerator: str) -> lis
         "-m",
         str(image.kind.memory),
         "-smp",
-        str(how_many),
+        str(processors or how_many),
         "-display",
         "none",
         "-nic",

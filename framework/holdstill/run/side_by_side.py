@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -16,7 +15,7 @@ log = structlog.get_logger()
 
 R = TypeVar("R")
 
-MOST = 4
+MOST = 8
 "More at once do not end sooner: a volume group has one lock, and storage one queue."
 
 
@@ -24,7 +23,7 @@ class SideBySide(Generic[R]):
     """Does pieces of work at the same time; none is left at work when the ``with`` is left."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(min(MOST, 2 * (os.cpu_count() or 1)), thread_name_prefix="guest")
+        self._pool = ThreadPoolExecutor(MOST, thread_name_prefix="guest")
         self._started: list[Future[R]] = []
 
     def __enter__(self) -> Self:

@@ -21,7 +21,7 @@ from holdstill.host.failures import CommandFailedError
 from holdstill.host.interruption import Interruption
 from holdstill.host.real import RealHost
 from holdstill.testing.beside import Conversation
-from holdstill.testing.commands import mounts, nbd, services
+from holdstill.testing.commands import mapper, mounts, nbd, services
 from holdstill.testing.commands.arguments import Tool
 from holdstill.testing.contents import Content, Nothing, Qcow2, at
 from holdstill.testing.faults import Fault, Kind, killed
@@ -165,7 +165,7 @@ class Machine:
     def read(self, path: str) -> str:
         """See :meth:`holdstill.host.Host.read`."""
         with self._one_at_a_time:
-            for shown in (mounts.shown, nbd.shown, services.shown):
+            for shown in (mapper.shown, mounts.shown, nbd.shown, services.shown):
                 if (told := shown(self, path)) is not None:
                     return told
         return self._real.read(path)

@@ -37,6 +37,7 @@ guests:
 jobs:
   nightly: {{guests: [web], backup: {{command: {{run: {backup}}}}}}}
 """
+SNAPSHOT, TRUE = "snapshot: {lvm: {size: 8M}}, open: []", "backup: {command: {run: 'true'}}"
 FILL = "[sh, -c, 'dd if=/dev/urandom of=/dev/hostvg/web bs=1M count=6 seek=8 oflag=direct; exec sleep 98765']"
 "A backup during which its snapshot is filled, so that it is extended; and that outlives its run."
 COMMAND, RUN = "the command", "the run"
@@ -129,14 +130,15 @@ def took(origin: Origin, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
     return found
 
 
-def started(process: BaseProcess, name: str) -> int:
-    """Wait until a run has started a command of that name; give its process id."""
+def started(process: BaseProcess, name: str, snapshots: int = 0) -> int:
+    """Wait until a run has started a command of that name, on so many snapshots at least; give its process id."""
     until = time.monotonic() + 600
     while time.monotonic() < until:
         for children in Path(f"/proc/{process.pid}/task").glob("*/children"):
             with suppress(OSError):
                 for pid in children.read_text().split():
-                    if Path(f"/proc/{pid}/comm").read_text().strip() == name:
+                    words = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+                    if words[0] == name and sum("/hs_" in word for word in words) >= snapshots:
                         return int(pid)
         assert process.is_alive(), f"the run has ended before it came to {name}"
         time.sleep(LOOK)
@@ -213,6 +215,33 @@ def test_killed_in_its_critical_section_with_its_run_the_watchdog_wakes_the_gues
         attempt("pkill", "--full", "sleep 98765")
         assert_put_right(site, before)
     run("lvremove", "--yes", "hostvg/others")
+
+
+def test_killed_while_it_removes_several_snapshots_it_leaves_every_guest_awake(
+    site: Site, origin: Origin, record_property: Tell
+) -> None:
+    """The snapshots of the first guests go together, while the last one's goes alone."""
+    names = [origin.name, "mail", "db"]
+    guests = [f"  {name}: {{disks: [/dev/hostvg/{name}], {SNAPSHOT}}}" for name in names]
+    site.write(
+        "\n".join(["guests:", *guests, f"jobs: {{nightly: {{guests: [{', '.join(names)}], {TRUE}}}}}"])
+    )
+    for name in names[1:]:
+        run("lvcreate", "--yes", "--name", name, "--size", "64M", "hostvg")
+    before, left = host_state(), 0
+    for _ in range(samples(1, 5)):
+        with holdstill(site, "run", "nightly") as process:
+            command = started(process, "lvremove", snapshots=2)
+            while not origin.suspended and Path(f"/proc/{command}").exists():
+                time.sleep(LOOK)
+            kill(process, command, (RUN, COMMAND))
+            left += origin.suspended
+        assert_the_guest_goes_on(origin)
+        wait_until(lambda: not suspended(), "all guests are awake again")
+        assert_put_right(site, before)
+    for name in names[1:]:
+        run("lvremove", "--yes", f"hostvg/{name}")
+    record_property("a guest's disk was left suspended for a moment", f"{left} times of {samples(1, 5)}")
 
 
 def test_without_the_watchdog_the_guest_would_hang_until_somebody_calls_recover(

@@ -7,11 +7,14 @@ import pytest
 
 from holdstill.errors import ExitCode
 from holdstill.host.planning import Nobody
-from holdstill.plugin import Answer, UnavailableError
+from holdstill.plugin import Answer, CommandFailedError, UnavailableError
 from holdstill.testing import plain_disk, trial_in
+from holdstill.testing.faults import Fault, Kind
 from holdstill_plugins import lvm, lvm_freeze, lvm_mend
+from holdstill_plugins.lvm_removal import Removal, remove
 from holdstill_plugins.lvm_thin import forget_half_made
 from holdstill_plugins.lvm_volumes import Volume
+from holdstill_plugins.together import Together
 
 MIB = 1 << 20
 JOB = "jobs: {nightly: {guests: [%s], backup: {command: {run: backup-program}}}}"
@@ -121,6 +124,56 @@ def test_one_that_does_is_held_as_long_as_lvm_cannot_remove_it(new_trial):
     assert "hostvg/hs_r_web" not in machine.kernel.volumes
 
 
+def two_to_remove(new_trial, monkeypatch):
+    """Two snapshots that are removed together: the one that is asked for, and one of another thread's."""
+    machine = new_trial({"web": (["web"], "size: 4M")}, "web").machine
+    removals = []
+    for name in ("hs_r_web", "hs_r_mail"):
+        machine.add_volume(f"hostvg/{name}", plain_disk())
+        machine.kernel.volumes[f"hostvg/{name}"].tags = ("holdstill", "holdstill_r")
+        removals.append(
+            Removal(snapshot=f"hostvg/{name}", origin="hostvg/web", tag="holdstill_r", look_away="")
+        )
+    asked, other = removals
+    monkeypatch.setattr(Together, "done", lambda _, one, work, **_of: work([other, one]))
+    return machine, asked
+
+
+def test_those_that_go_together_take_one_command(new_trial, monkeypatch):
+    machine, asked = two_to_remove(new_trial, monkeypatch)
+    remove(asked, machine)
+    assert list(machine.kernel.volumes) == ["hostvg/web"]
+    assert len([argv for argv in machine.commands if argv[0] == "lvremove"]) == 1
+
+
+def test_another_one_that_is_in_use_does_not_keep_it(new_trial, monkeypatch):
+    machine, asked = two_to_remove(new_trial, monkeypatch)
+    machine.opened.add("/dev/hostvg/hs_r_mail")
+    remove(asked, machine)
+    assert list(machine.kernel.volumes) == ["hostvg/web", "hostvg/hs_r_mail"]
+
+
+def test_one_that_is_in_use_is_spoken_of_alone_and_does_not_keep_another(new_trial, monkeypatch):
+    machine, asked = two_to_remove(new_trial, monkeypatch)
+    machine.opened.add("/dev/hostvg/hs_r_web")
+    with pytest.raises(UnavailableError, match=r"^lvremove says: Logical volume hostvg/hs_r_web is used by"):
+        remove(asked, machine)
+    assert list(machine.kernel.volumes) == ["hostvg/web", "hostvg/hs_r_web"]
+
+
+def test_a_command_that_is_killed_among_several_leaves_no_origin_suspended(new_trial, monkeypatch):
+    machine, asked = two_to_remove(new_trial, monkeypatch)
+    machine.kernel.volumes[asked.snapshot].origin = asked.origin
+    watchdogs = 2
+    machine.fault = Fault(at=len(machine.commands) + 1 + watchdogs, kind=Kind.KILLED)
+    with pytest.raises(CommandFailedError, match="lvremove"):
+        remove(asked, machine)
+    assert list(machine.kernel.volumes) == ["hostvg/web", asked.snapshot], "the other one was gone by then"
+    assert not machine.kernel.suspended
+    remove(asked, machine)
+    assert list(machine.kernel.volumes) == ["hostvg/web"]
+
+
 class Pool:
     """A host with a thin pool that has finished so many transactions, and a snapshot in it that was the third."""
 
@@ -192,5 +245,5 @@ class Maps:
 )  # fmt: skip
 def test_of_maps_that_lvm_has_forgotten_nothing_is_left(maps, others, changed):
     host = Maps(*maps, others=others)
-    lvm_mend.sweep(host, "vg/web", "vg/hs_1", "")
+    lvm_mend.sweep(host, "vg/web", "vg/hs_1", "", lvm_mend.openers_of_maps(host))
     assert host.changed == changed

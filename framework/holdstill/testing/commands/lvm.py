@@ -103,18 +103,28 @@ def _lvextend(machine: Machine, arguments: list[str]) -> str:
     return ""
 
 
+def lvremove_arguments(arguments: list[str]) -> Arguments:
+    """Give what «lvremove» was told."""
+    return Arguments(arguments, valued=["--select", "--config"], flags=["--yes"])
+
+
 def _lvremove(machine: Machine, arguments: list[str]) -> str:
-    given = Arguments(arguments, valued=["--select", "--config"], flags=["--yes"])
-    [name] = given.words
+    """As the real one does, remove what it can of what it was given."""
+    given = lvremove_arguments(arguments)
+    refused = [why for name in given.words if (why := _removed(machine, name, given.get("--select")))]
+    if refused:
+        raise Refused(5, "\n".join(refused))
+    return ""
+
+
+def _removed(machine: Machine, name: str, select: str) -> str:
+    """Remove a volume, if it is selected; say why it cannot be."""
     if name not in machine.kernel.volumes:
-        raise Refused(5, f'Failed to find logical volume "{name}"')
-    if (
-        "--select" in given
-        and given["--select"].removeprefix("lv_tags=") not in machine.kernel.volumes[name].tags
-    ):
+        return f'Failed to find logical volume "{name}"'
+    if select and select.removeprefix("lv_tags=") not in machine.kernel.volumes[name].tags:
         return ""
     if machine.users(f"/dev/{name}"):
-        raise Refused(5, f"Logical volume {name} is used by another device.")
+        return f"Logical volume {name} is used by another device."
     volume = machine.kernel.volumes.pop(name)
     machine.kernel.free[name.partition("/")[0]] += volume.room
     machine.kernel.contents.pop(f"/dev/{name}")

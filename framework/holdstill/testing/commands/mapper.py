@@ -122,6 +122,17 @@ def _remove(machine: Machine, arguments: list[str]) -> str:
     return ""
 
 
+def shown(machine: Machine, path: str) -> str | None:
+    """What a file of the kernel's about its maps says; ``None`` for any other file."""
+    if path == "/proc/misc":
+        return " 236 device-mapper\n" if machine.device_mapper else ""
+    texts = {
+        f"/sys/dev/block/{machine.number(f'/dev/mapper/{name}')}/dm/uuid": f"{entry.uuid}\n"
+        for name, entry in machine.kernel.maps.items()
+    }
+    return texts.get(path)
+
+
 KINDS: dict[str, Callable[[Machine, list[str]], str]] = {
     "version": _version,
     "info": _info,

@@ -11,6 +11,7 @@ from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from holdstill.testing.commands import lvm
 from holdstill.testing.kernel import Map, Volume, map_name
 
 if TYPE_CHECKING:
@@ -36,8 +37,11 @@ def _lvcreate(machine: Machine, arguments: list[str]) -> None:
 
 
 def _lvremove(machine: Machine, arguments: list[str]) -> None:
-    """Nothing is removed, but the origin is suspended."""
-    if (snapshot := machine.kernel.volumes.get(arguments[-1])) and snapshot.origin:
+    """Of several snapshots, all but the last are removed; that is not, but its origin is suspended."""
+    *before, last = lvm.lvremove_arguments(arguments).words
+    if before:
+        _perform(machine, "lvremove", arguments[:-1])
+    if (snapshot := machine.kernel.volumes.get(last)) and snapshot.origin:
         _suspended(machine, snapshot.origin)
 
 
