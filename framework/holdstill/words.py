@@ -231,7 +231,8 @@ class Hold(Protocol):
         perhaps after a reboot. A promise is kept before those that were made earlier; ``afterwards``, when all
         others are kept or have finally failed, as for a service that was stopped to let go.
 
-        Raises :class:`~holdstill.errors.StorageError` if it could not be written; then nothing may be changed.
+        Raises :class:`~holdstill.errors.StorageError` if it could not be written, and
+        :class:`~holdstill.errors.PluginBugError` if your plugin has no ``holdstill_undo``; then nothing may be changed.
         """
 
     def undone(self, promised: Promised, /) -> None:

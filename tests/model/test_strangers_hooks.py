@@ -231,13 +231,15 @@ def new_trial(new_folder, monkeypatch) -> Callable[..., Trial]:
     """Make a machine on which the stranger's plugin is at work: ``new_trial(holdstill_open=misbehave)``."""
     monkeypatch.setattr(tend, "FIRST_LOOK", 0.0)
 
-    def make(*, afterwards: bool = False, **misbehave: Callable[[object], object]) -> Trial:
+    def make(
+        found: Found = FOUND, *, afterwards: bool = False, **misbehave: Callable[[object], object]
+    ) -> Trial:
         STRANGER.instead, STRANGER.afterwards = ({}, misbehave) if afterwards else (misbehave, {})
         machine = Machine(folder := new_folder())
         folder.mkdir()
         for number in (1, 2):
             machine.add_image(folder / f"web-{number}.img", plain_disk())
-        return Trial(machine, CONFIGURATION.replace("{root}", str(folder)), (FOUND,))
+        return Trial(machine, CONFIGURATION.replace("{root}", str(folder)), (found,))
 
     return make
 
@@ -359,3 +361,18 @@ def assert_right_again(trial: Trial, what: object) -> None:
         assert outcome.ok, (what, outcome.sentence)
     assert trial.state() == trial.before, what
     assert not trial.held(), what
+
+
+class Forgetful(Stranger):
+    """Promises, and has nothing that keeps the promise."""
+
+    holdstill_undo = None
+
+
+def test_what_cannot_be_undone_is_not_even_begun(new_trial):
+    trial = new_trial(Found(name="stranger", origin="elsewhere", plugin=Forgetful()))
+    outcome = trial.run()
+    assert outcome.code == ExitCode.BUG
+    assert "and has no holdstill_undo that would" in outcome.sentence
+    assert trial.state() == trial.before
+    assert "cp" not in [argv[0] for argv in trial.machine.commands]

@@ -36,7 +36,9 @@ PATIENCE = 60.0
 LONGEST_POLL = 3600.0
 "Seconds; poll(2) takes no more milliseconds than fit an int."
 TICK = 0.5
-"How often a watched command's output is looked at, in seconds."
+"How often a command's output is looked at, in seconds."
+MOST = 64 << 20
+"Bytes of output that are kept: a backup that names each of its files for hours must not fill the memory."
 
 
 class Command:
@@ -97,11 +99,11 @@ class Command:
         ends = time.monotonic() + deadline
         bell = None if self._gentle else interruption.bell
         while (left := ends - time.monotonic()) > 0:
-            ready = readable(
-                [self._pidfd, *([] if bell is None else [bell])], min(left, TICK) if watch else left
-            )
+            ready = readable([self._pidfd, *([] if bell is None else [bell])], min(left, TICK))
             if watch:
                 self._show(watch)
+            for stream in (self._out, self._err):
+                forget_the_beginning(stream)
             if ready and self._process.poll() is not None:
                 return True
             if bell in ready:
@@ -183,7 +185,19 @@ def readable(descriptors: list[int], seconds: float) -> list[int]:
     return [descriptor for descriptor, _ in poll.poll(min(seconds, LONGEST_POLL) * 1000)]
 
 
+def forget_the_beginning(descriptor: int) -> None:
+    """Give back the memory of a memory file that has grown too long; who writes to it goes on behind a hole.
+
+    What is written at that very moment is lost.
+    """
+    if os.fstat(descriptor).st_blocks * 512 > 2 * MOST:
+        end = os.fstat(descriptor).st_size
+        kept = os.pread(descriptor, MOST, end - MOST)
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, kept, end - MOST)
+
+
 def content(descriptor: int) -> str:
-    """Give what was written to a memory file."""
-    size = os.fstat(descriptor).st_size
-    return os.pread(descriptor, size, 0).decode(errors="replace")
+    """Give what was written to a memory file, or the end of it if that is long."""
+    start = max(0, os.fstat(descriptor).st_size - MOST)
+    return os.pread(descriptor, MOST, start).decode(errors="replace")

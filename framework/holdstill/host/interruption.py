@@ -40,6 +40,7 @@ class Interruption:
         self._late_at = self._all_ends = math.inf
         self._insist = _pass
         self._shields = 0
+        self._counting = threading.Lock()
 
     def __del__(self) -> None:
         """Close the bell: it is no object that would close itself."""
@@ -129,11 +130,15 @@ class Interruption:
     @contextmanager
     def shield(self) -> Iterator[None]:
         """Let go in peace: inside, a stop is noted and does nothing, however often it is asked for."""
-        self._shields += 1
+        self._count(1)
         try:
             yield
         finally:
-            self._shields -= 1
+            self._count(-1)
+
+    def _count(self, shields: int) -> None:
+        with self._counting:  # several guests may be let go of at once
+            self._shields += shields
 
 
 def _pass() -> None:

@@ -152,12 +152,12 @@ class RealHost:
 
     def read(self, path: str) -> str:
         """See :meth:`holdstill.host.Host.read`."""
-        return Path(path).read_text(errors="replace")
+        return Path(path).read_text(encoding="utf-8", errors="replace")
 
     def write(self, path: str, content: str) -> None:
         """See :meth:`holdstill.host.Host.write`."""
         try:
-            Path(path).write_text(content)
+            Path(path).write_text(content, encoding="utf-8")
             Path(path).chmod(0o644)
         except OSError as error:
             raise StorageError(f"{path} cannot be written: {error.strerror}.") from None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from holdstill.errors import StorageError
+from holdstill.errors import PluginBugError, StorageError
 from holdstill.facts import Fact
 from holdstill.host import Holder, Host
 from holdstill.host.interruption import Interruption
@@ -172,6 +172,10 @@ class StepHold:
         self, what: str, /, *, by_hand: Sequence[str] | str, afterwards: bool = False, **facts: Fact
     ) -> Promised:
         """See :meth:`holdstill.words.Hold.promise`."""
+        if not self._run.plugins.implements(self._plugin, "holdstill_undo"):
+            raise PluginBugError(
+                f"The plugin {self._plugin!r} promises to undo «{what}», and has no holdstill_undo that would."
+            )
         line = by_hand if isinstance(by_hand, str) else shlex.join(by_hand)
         made = Promise(
             number=0,

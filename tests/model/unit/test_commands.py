@@ -711,3 +711,24 @@ def test_a_command_that_does_not_listen_leaves_time_to_let_go(host):
         with pytest.raises(BackupError, match="too late"):
             host.run("sh", "-c", deaf)
         assert host.interruption.left_for_all
+
+
+def test_of_a_command_that_talks_for_hours_the_end_is_kept(host, monkeypatch):
+    monkeypatch.setattr(command, "MOST", 1 << 20)
+    answer = host.run("sh", "-c", "yes 'another file' | head -c 9000000; echo; echo the end")
+    assert len(answer.out) == 1 << 20
+    assert answer.out.endswith("\nthe end\n")
+
+
+def test_the_memory_of_what_it_said_before_is_given_back(monkeypatch):
+    monkeypatch.setattr(command, "MOST", 1 << 20)
+    ours = os.memfd_create("stdout")
+    with os.fdopen(os.dup(ours), "wb", buffering=0) as its:
+        for number in range(5):
+            its.write(str(number).encode() * (1 << 20))
+        command.forget_the_beginning(ours)
+        assert os.fstat(ours).st_blocks * 512 <= 2 << 20
+        assert command.content(ours) == "4" * (1 << 20)
+        its.write(b"5")
+        assert command.content(ours) == "4" * ((1 << 20) - 1) + "5"
+    os.close(ours)
