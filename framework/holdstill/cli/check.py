@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 
 import click
@@ -67,12 +68,21 @@ def _look(here: Site, name: str, state: State | None) -> list[Complaint]:
     run = pretend(here, info, resolve(here, info))
     if state in {State.LIVING, State.HANDED_OVER}:
         return []
-    found = complaints_of(run)
+    found = [*_no_journal(here.places), *complaints_of(run)]
     if found and state is State.ABANDONED:
         return [Complaint(ABANDONED, ExitCode.STILL_HELD), *found]
     if not found:  # then what plugins say that take part in the phase
         run.plugins.phase("holdstill_prepare", run=run)
     return found
+
+
+def _no_journal(places: Places) -> list[Complaint]:
+    """Complain of a state folder in which root, who is to run the job, could write nothing."""
+    folder = next(place for place in (places.state, *places.state.parents) if place.exists())
+    if os.geteuid() != 0 or os.access(folder, os.W_OK):
+        return []
+    why = f"{folder} cannot be written, and without a journal there no run begins; look at its disk."
+    return [Complaint(why, ExitCode.IO)]
 
 
 def _tell(found: dict[str, list[Complaint]], wrong: list[str], held: set[str], *, as_json: bool) -> None:

@@ -212,6 +212,7 @@ def test_a_read_only_disk_of_journals_keeps_recover_from_letting_go_but_not_a_pe
     )
     [outcome] = read_only_place.run("recover", "--json").json
     assert outcome["job"] == "nightly"
+    assert f"{read_only_place.state} cannot be written" in read_only_place.run("check", "nightly").err
     [held] = read_only_place.held()
     assert [one["by_hand"] for one in outcome["still_held"]] == [one["by_hand"] for one in held["holds"]]
     assert read_only_place.run("held").code == 81
