@@ -103,8 +103,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deadline(seconds): how long the machine may say nothing in this test")
 
 
-def pytest_report_header() -> str:
-    """Say what repeats the random tests of this run."""
+def pytest_report_collectionfinish() -> str:
+    """Say what repeats the random tests of this run: not in the header, which shows only what named folders say."""
     return f"lab: the random tests are repeated by HOLDSTILL_SEED={SEED}"
 
 

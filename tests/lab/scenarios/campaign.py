@@ -10,7 +10,7 @@ import random
 
 CAMPAIGN = bool(os.environ.get("HOLDSTILL_CAMPAIGN"))
 SEED = int(os.environ.get("HOLDSTILL_SEED") or random.SystemRandom().randrange(1_000_000))
-"Shown at the head of the tests' output; HOLDSTILL_SEED repeats it."
+"Shown when all tests are collected; HOLDSTILL_SEED repeats it."
 
 
 def samples(usual: int, campaign: int) -> int:
