@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from holdstill.plugin import (
     Device,
@@ -97,9 +97,9 @@ def undo(facts: Facts, host: Host) -> None:
 
 def _uuid(name: str, host: Host) -> str | None:
     """Give a map's UUID, or ``None`` if there is no map of that name."""
-    node = host.look(f"/dev/mapper/{name}")
-    if node and node.number:
-        return host.read(f"/sys/dev/block/{node.number}/dm/uuid").strip()
+    with suppress(OSError):  # somebody may take it away at this moment
+        if (node := host.look(f"/dev/mapper/{name}")) and node.number:
+            return host.read(f"/sys/dev/block/{node.number}/dm/uuid").strip()
     return _uuids(host).get(name)  # one that was never made live has no name in /dev
 
 

@@ -161,6 +161,13 @@ def test_one_that_is_in_use_is_spoken_of_alone_and_does_not_keep_another(new_tri
     assert list(machine.kernel.volumes) == ["hostvg/web", "hostvg/hs_r_web"]
 
 
+def test_of_two_that_are_in_use_each_is_told_what_lvm_says_of_it(new_trial, monkeypatch):
+    machine, asked = two_to_remove(new_trial, monkeypatch)
+    machine.opened |= {"/dev/hostvg/hs_r_mail", "/dev/hostvg/hs_r_web"}
+    with pytest.raises(UnavailableError, match=r"^lvremove says: Logical volume hostvg/hs_r_web is used by"):
+        remove(asked, machine)
+
+
 def test_a_command_that_is_killed_among_several_leaves_no_origin_suspended(new_trial, monkeypatch):
     machine, asked = two_to_remove(new_trial, monkeypatch)
     machine.kernel.volumes[asked.snapshot].origin = asked.origin
